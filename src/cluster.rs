@@ -1,0 +1,374 @@
+//! The one object that PHP talks to: a configuration, and what is known of its cluster.
+//!
+//! Nothing here waits for a leader: a caller that has to gets [`Step::Wait`], sleeps where PHP can
+//! run its signal handlers, and asks again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::backoff::{self, Budget};
+use crate::config::{Config, Fallback, ReaderPolicy};
+use crate::discovery::{self, Found, Preferred};
+use crate::error::Error;
+use crate::route::{self, NoRoute, Route};
+use crate::select;
+use crate::sys::clock::{self, Deadline};
+use crate::topology::Topology;
+
+/// A cluster that is asked for its leader and its replicas.
+#[derive(Debug)]
+pub struct Cluster {
+    config: Arc<Config>,
+    failover_timeout: Duration,
+    state: Mutex<State>,
+    epoch: AtomicU64,
+    turn: AtomicUsize,
+}
+
+/// What a call for a writer or a reader came to.
+#[derive(Debug)]
+pub enum Step {
+    /// Connect there.
+    Ready(Answer),
+    /// Ask again after this time.
+    Wait(Duration),
+    /// It can't be had.
+    Failed(Error),
+}
+
+/// Where to connect.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The routes to choose from; one for a writer. Never empty.
+    pub routes: Vec<Route>,
+    /// How long they may be handed out without asking again.
+    pub valid_for: Duration,
+    /// The epoch they belong to: with another one they are void.
+    pub epoch: u64,
+}
+
+/// A topology, and when it was learnt.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What was found.
+    pub found: Found,
+    /// When, by [`clock::boottime`].
+    at: Duration,
+}
+
+/// What is known, for `HaDsn::status()` and `phpinfo()`.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The source string without credentials.
+    pub source: String,
+    /// The endpoint that answered last.
+    pub answered_by: Option<String>,
+    /// The leader's name.
+    pub leader: Option<String>,
+    /// Where the leader is connected to.
+    pub leader_address: Option<String>,
+    /// Age of the topology.
+    pub age: Option<Duration>,
+    /// Whether it can be relied on.
+    pub freshness: Freshness,
+    /// What went wrong at the last look.
+    pub error: Option<Error>,
+    /// How long a caller waits for a leader.
+    pub failover_timeout: Duration,
+    /// How often the topology has changed or was called in question.
+    pub epoch: u64,
+}
+
+/// How far a topology can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Younger than `ttl`.
+    Fresh,
+    /// Older than `ttl`, or there is none yet.
+    Stale,
+    /// Something speaks against it: the next call looks again.
+    Suspect,
+}
+
+impl Freshness {
+    /// The word in `HaDsn::status()`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Suspect => "suspect",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: Option<Arc<Snapshot>>,
+    preferred: Preferred,
+    is_suspect: bool,
+    /// The next call has to look, whatever is cached.
+    must_look: bool,
+    /// After a look that failed: when the next may be made while the last topology still serves.
+    held_off_until: Duration,
+    budget: Budget,
+    error: Option<Error>,
+}
+
+impl Cluster {
+    /// A cluster that nothing is known of yet. `failover_timeout` stands in where the configuration has none.
+    pub fn new(config: Config, failover_timeout: Duration) -> Self {
+        Self {
+            failover_timeout: config.timing.failover_timeout.unwrap_or(failover_timeout),
+            config: Arc::new(config),
+            state: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            turn: AtomicUsize::new(fastrand::usize(..)),
+        }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Counts changes: an [`Answer`] of another epoch is void.
+    #[inline]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// The way to the leader, for a call that began at `since` (by [`clock::boottime`]).
+    pub fn writer(&self, since: Duration) -> Step {
+        let window = self.config.timing.leader_window();
+        let (snapshot, valid_for) = match self.current(window, Need::Leader, since) {
+            Ok(current) => current,
+            Err(step) => return step,
+        };
+        let reason = match self.route_to_leader(&snapshot) {
+            Ok(route) => return self.ready(vec![route], valid_for),
+            Err(Unreachable::Forbidden(reason)) => {
+                return Step::Failed(Error::leader_refused(&snapshot.found.answered_by, reason));
+            }
+            Err(Unreachable::ForNow(reason)) => reason,
+        };
+        let waited = clock::boottime().saturating_sub(since);
+        match self.failover_timeout.checked_sub(waited) {
+            Some(left) if !left.is_zero() => Step::Wait(backoff::pause(LOOK_EVERY, fastrand::f64()).min(left)),
+            _ => Step::Failed(Error::no_leader(&snapshot.found.answered_by, waited, reason)),
+        }
+    }
+
+    /// The ways to the replicas that fit, or to the leader, for a call that began at `since`.
+    /// `max_lag` (bytes) replaces the option of that name.
+    pub fn reader(&self, max_lag: Option<u64>, since: Duration) -> Step {
+        let (snapshot, valid_for) = match self.current(self.config.timing.ttl, Need::Members, since) {
+            Ok(current) => current,
+            Err(step) => return step,
+        };
+        let policy = ReaderPolicy { max_lag: max_lag.or(self.config.reader.max_lag), ..self.config.reader.clone() };
+        let found = &snapshot.found;
+        let reach = |member: &_| Route::to(member, &self.config, &found.addresses);
+        match select::readers(&found.topology, &policy, reach) {
+            Ok(reached) => self.ready(reached.into_iter().map(|(_, route)| route).collect(), valid_for),
+            Err(_) if policy.fallback == Fallback::Writer => self.writer(since),
+            Err(reasons) => Step::Failed(Error::no_replica(&found.answered_by, reasons)),
+        }
+    }
+
+    /// Which of `count` routes of a reader to take now.
+    pub fn pick(&self, count: usize) -> usize {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        select::pick(self.config.reader.strategy, count, turn, random())
+    }
+
+    /// The topology, looked up again if it is older than `ttl`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Discovery`](crate::error::Kind::Discovery) when no source answers and nothing recent is known.
+    pub fn topology(&self) -> Result<Arc<Snapshot>, Error> {
+        let since = clock::boottime();
+        match self.current(self.config.timing.ttl, Need::Members, since) {
+            Ok((snapshot, _)) => Ok(snapshot),
+            Err(Step::Failed(error)) => Err(error),
+            // `Need::Members` is served by what there is, and waits for nothing else.
+            Err(Step::Wait(_) | Step::Ready(_)) => Err(self.last_error()),
+        }
+    }
+
+    /// Calls what is known in question: the next call looks again.
+    pub fn invalidate(&self) {
+        let mut state = self.state.lock();
+        state.is_suspect = true;
+        state.must_look = true;
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is known, without asking anybody.
+    pub fn status(&self) -> Status {
+        let state = self.state.lock();
+        let age = state.last.as_ref().map(|last| last.age());
+        let leader = state.last.as_ref().and_then(|last| last.found.topology.leader().ok());
+        Status {
+            source: self.config.display(),
+            answered_by: state.last.as_ref().map(|last| last.found.answered_by.clone()),
+            leader: leader.map(|leader| leader.name.clone()),
+            leader_address: leader.map(|leader| route::target(leader, &self.config).to_string()),
+            age,
+            freshness: match age {
+                _ if state.is_suspect => Freshness::Suspect,
+                Some(age) if age <= self.config.timing.ttl => Freshness::Fresh,
+                _ => Freshness::Stale,
+            },
+            error: state.error.clone(),
+            failover_timeout: self.failover_timeout,
+            epoch: self.epoch(),
+        }
+    }
+
+    /// The topology to answer from, not older than `window` unless the sources are silent, and for
+    /// how long it may be used without coming here again.
+    fn current(&self, window: Duration, need: Need, since: Duration) -> Result<(Arc<Snapshot>, Duration), Step> {
+        let now = clock::boottime();
+        let preferred = {
+            let mut state = self.state.lock();
+            let has_leader = state.last.as_ref().is_some_and(|last| self.route_to_leader(last).is_ok());
+            if let Some(last) = &state.last
+                && !state.must_look
+                && (has_leader || need == Need::Members)
+            {
+                let fresh_for = window.saturating_sub(last.age());
+                let valid_for = fresh_for.max(state.held_off_until.saturating_sub(now));
+                let is_usable = !fresh_for.is_zero() || last.age() <= self.config.timing.max_stale;
+                if !valid_for.is_zero() && is_usable {
+                    return Ok((Arc::clone(last), valid_for));
+                }
+            }
+            let is_trouble = state.is_suspect || state.error.is_some() || (state.last.is_some() && !has_leader);
+            if is_trouble && let Err(wait) = state.budget.take(now) {
+                match &state.last {
+                    // Reads go on with what there is.
+                    Some(last) if need == Need::Members && last.age() <= self.config.timing.max_stale => {
+                        return Ok((Arc::clone(last), Duration::ZERO));
+                    }
+                    _ => return Err(Step::Wait(wait)),
+                }
+            }
+            state.must_look = false;
+            state.preferred
+        };
+        let answer = discovery::discover(&self.config, preferred, self.look_deadline(since));
+        self.learn(answer, now, window)
+    }
+
+    /// A look takes `timeout` at most; one of a caller who has waited already ends with the wait.
+    fn look_deadline(&self, since: Duration) -> Deadline {
+        let timeout = self.config.timing.timeout;
+        let waited = clock::boottime().saturating_sub(since);
+        if waited < LOOK_EVERY {
+            return Deadline::after(timeout);
+        }
+        let left = self.failover_timeout.saturating_sub(waited);
+        Deadline::after(timeout.min(left.max(LOOK_EVERY)))
+    }
+
+    /// Takes in what a look that began at `asked_at` came to.
+    fn learn(
+        &self,
+        answer: Result<Found, Error>,
+        asked_at: Duration,
+        window: Duration,
+    ) -> Result<(Arc<Snapshot>, Duration), Step> {
+        let timing = &self.config.timing;
+        let now = clock::boottime();
+        let mut state = self.state.lock();
+        match answer {
+            Ok(found) => {
+                state.preferred = found.preferred;
+                state.is_suspect = state.must_look;
+                state.held_off_until = Duration::ZERO;
+                state.error = None;
+                let snapshot = Arc::new(Snapshot { found, at: now });
+                state.last = Some(Arc::clone(&snapshot));
+                self.epoch.fetch_add(1, Ordering::Relaxed);
+                Ok((snapshot, window))
+            }
+            Err(error) => {
+                // While the last topology serves, a sixth of the time at most is spent on asking.
+                let took = now.saturating_sub(asked_at);
+                let pause = (took * 5).clamp(LOOK_EVERY, timing.ttl.max(LOOK_EVERY));
+                state.held_off_until = now + pause;
+                state.error = Some(error.clone());
+                match &state.last {
+                    None => Err(Step::Failed(error)),
+                    Some(last) if last.age() > timing.max_stale => {
+                        Err(Step::Failed(Error::too_stale(last.age(), timing.max_stale, &error)))
+                    }
+                    Some(last) => Ok((Arc::clone(last), pause)),
+                }
+            }
+        }
+    }
+
+    fn route_to_leader(&self, snapshot: &Snapshot) -> Result<Route, Unreachable> {
+        let found = &snapshot.found;
+        let leader = found.topology.leader().map_err(|e| Unreachable::ForNow(e.to_string()))?;
+        Route::to(leader, &self.config, &found.addresses).map_err(|e| {
+            let reason = format!("the leader {}: {e}", crate::error::shown(&leader.name));
+            match e {
+                NoRoute::NotAllowed(_) => Unreachable::Forbidden(reason),
+                NoRoute::Unresolved(_) => Unreachable::ForNow(reason),
+            }
+        })
+    }
+
+    fn ready(&self, routes: Vec<Route>, valid_for: Duration) -> Step {
+        Step::Ready(Answer { routes, valid_for, epoch: self.epoch() })
+    }
+
+    fn last_error(&self) -> Error {
+        let error = self.state.lock().error.clone();
+        error.unwrap_or_else(|| Error::no_answer("nothing was asked yet"))
+    }
+}
+
+impl Snapshot {
+    /// How old it is.
+    pub fn age(&self) -> Duration {
+        clock::boottime().saturating_sub(self.at)
+    }
+
+    /// Its topology.
+    pub fn topology(&self) -> &Topology {
+        &self.found.topology
+    }
+}
+
+/// What a caller can't do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// A leader that can be connected to.
+    Leader,
+    /// Any topology.
+    Members,
+}
+
+/// Why there is no way to the leader.
+enum Unreachable {
+    /// Time may cure it.
+    ForNow(String),
+    /// Only a change of the configuration, or of the leader, cures it.
+    Forbidden(String),
+}
+
+/// The longest pause between two looks of a caller who waits.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A random number that differs between a process and the children it forks.
+fn random() -> usize {
+    let process = usize::try_from(std::process::id()).unwrap_or(0);
+    fastrand::usize(..) ^ process.wrapping_mul(0x9E37_79B9)
+}

@@ -1,0 +1,276 @@
+//! One source URL, split and percent-decoded (RFC 3986), without knowing what the options mean.
+//!
+//! A password with a raw `/`, `?` or `@` in it moves the borders between the parts. Such a URL is
+//! refused without showing any of its text: what looks like a port may be half a password.
+
+use percent_encoding::percent_decode_str;
+
+use super::{Credentials, Secret};
+use crate::address::Endpoint;
+use crate::error::{Error, shown};
+
+/// A source URL in its parts.
+#[derive(Debug)]
+pub(super) struct SourceUrl {
+    pub(super) scheme: Scheme,
+    pub(super) credentials: Credentials,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) database: Option<String>,
+    pub(super) options: Vec<(String, String)>,
+    /// The URL without credentials.
+    pub(super) display: String,
+}
+
+/// The schemes of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Patroni,
+    /// One whose part has not come yet.
+    Later(&'static str),
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "patroni" => Some(Self::Patroni),
+            _ => LATER_SCHEMES.iter().find(|s| **s == text).map(|s| Self::Later(s)),
+        }
+    }
+}
+
+impl SourceUrl {
+    /// Splits the URL that stands at `position` (1 is the first) of a source string.
+    pub(super) fn parse(text: &str, position: usize) -> Result<Self, Error> {
+        let bad = |reason: &str| Error::source(position, reason);
+
+        let (scheme_text, rest) = text.split_once("://").ok_or_else(|| {
+            bad("expected a URL such as patroni://10.0.0.1,10.0.0.2/app; white space separates sources, \
+                 so write a space in a password as %20")
+        })?;
+        let scheme = Scheme::parse(scheme_text).ok_or_else(|| {
+            let known = "patroni, patroni+https, patroni+srv, patroni+https+srv, postgresql and postgresql+srv";
+            if scheme_text.contains(['@', ':']) {
+                bad(&format!("unknown scheme: the schemes are {known}"))
+            } else {
+                bad(&format!("unknown scheme {}: the schemes are {known}", shown(scheme_text)))
+            }
+        })?;
+        if let Scheme::Later(name) = scheme {
+            return Err(Error::not_yet(format_args!("source {position}: {name}://")));
+        }
+        if text.contains('#') {
+            return Err(bad("a # has no meaning here: write it as %23 in a password or a value"));
+        }
+
+        let (address, query) = match rest.split_once('?') {
+            Some((address, query)) => (address, Some(query)),
+            None => (rest, None),
+        };
+        let (authority, path) = address.split_once('/').unwrap_or((address, ""));
+        if path.contains('@') {
+            return Err(bad("an @ stands behind the first /: in user and password write / as %2F and @ as %40"));
+        }
+        let (userinfo, hosts) = match authority.rsplit_once('@') {
+            Some((userinfo, _)) if userinfo.contains('@') => {
+                return Err(bad("more than one @ in front of the hosts: in user and password write @ as %40"));
+            }
+            Some((userinfo, hosts)) => (Some(userinfo), hosts),
+            None => (None, authority),
+        };
+        // Without a userinfo, an @ further on may mean that what stands here is the beginning of one.
+        let may_be_secret = userinfo.is_none() && text.contains('@');
+
+        if hosts.is_empty() {
+            return Err(bad("no host: name the hosts, separated by commas"));
+        }
+        let endpoints = hosts
+            .split(',')
+            .map(|host| {
+                Endpoint::parse(host, PATRONI_PORT).map_err(|reason| {
+                    if may_be_secret {
+                        bad(&format!("a host can't be used: {reason}"))
+                    } else {
+                        bad(&format!("host {}: {reason}", shown(host)))
+                    }
+                })
+            })
+            .collect::<Result<_, _>>()?;
+
+        if path.contains('/') {
+            return Err(bad("more than one /: only the database follows the hosts; write a / in its name as %2F"));
+        }
+        let database = match path {
+            "" => None,
+            path => Some(decode(path).map_err(|e| bad(&format!("database {}: {e}", shown(path))))?),
+        };
+        let options = split_query(query.unwrap_or(""), position)?;
+        let display = display(scheme_text, hosts, path, query.unwrap_or(""));
+        let credentials = match userinfo {
+            None => Credentials::default(),
+            Some(userinfo) => split_userinfo(userinfo).map_err(|e| bad(&e))?,
+        };
+        Ok(Self { scheme, credentials, endpoints, database, options, display })
+    }
+}
+
+fn split_userinfo(userinfo: &str) -> Result<Credentials, String> {
+    let (user, password) = match userinfo.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (userinfo, None),
+    };
+    if user.is_empty() {
+        return Err("the user in front of the @ is empty".into());
+    }
+    let user = decode(user).map_err(|e| format!("the user: {e}"))?;
+    let password = password.map(decode).transpose().map_err(|e| format!("the password: {e}"))?;
+    Ok(Credentials { user: Some(user), password: password.map(Secret::new) })
+}
+
+fn split_query(query: &str, position: usize) -> Result<Vec<(String, String)>, Error> {
+    if query.is_empty() {
+        return Ok(Vec::new());
+    }
+    query
+        .split('&')
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                if pair.contains('@') {
+                    Error::source(position, "an option has no =: options are written name=value and joined by &")
+                } else {
+                    Error::source(position, format_args!("option {}: expected name=value", shown(pair)))
+                }
+            })?;
+            if name.contains('@') {
+                return Err(Error::source(
+                    position,
+                    "an @ stands behind the first ?: in user and password write ? as %3F and @ as %40",
+                ));
+            }
+            let value = decode(value).map_err(|e| Error::secret_option(&shown(name), e))?;
+            Ok((name.to_owned(), value))
+        })
+        .collect()
+}
+
+/// Percent-decodes; `+` stays a plus.
+fn decode(text: &str) -> Result<String, &'static str> {
+    let bytes = text.as_bytes();
+    let well_formed = bytes.iter().enumerate().all(|(i, b)| {
+        *b != b'%' || matches!(bytes.get(i + 1..i + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit))
+    });
+    if !well_formed {
+        return Err("a % is followed by two hexadecimal digits; write the character itself as %25");
+    }
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "the percent-encoded bytes are not UTF-8")?;
+    if decoded.contains('\0') {
+        return Err("contains a NUL byte: remove it");
+    }
+    Ok(decoded.into_owned())
+}
+
+fn display(scheme: &str, hosts: &str, path: &str, query: &str) -> String {
+    let mut out = format!("{scheme}://{hosts}");
+    if !path.is_empty() {
+        out.push('/');
+        out.push_str(path);
+    }
+    let public = query.split('&').filter(|pair| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        !name.is_empty() && !SECRET_OPTIONS.contains(&name)
+    });
+    for (i, pair) in public.enumerate() {
+        out.push(if i == 0 { '?' } else { '&' });
+        out.push_str(pair);
+    }
+    out
+}
+
+/// Options that are left out wherever a source is shown.
+pub(super) const SECRET_OPTIONS: [&str; 2] = ["patroni_user", "patroni_password"];
+
+const LATER_SCHEMES: [&str; 5] = ["patroni+https", "patroni+srv", "patroni+https+srv", "postgresql", "postgresql+srv"];
+
+/// Where Patroni's REST API listens unless it is told otherwise (Patroni, `restapi.listen`).
+const PATRONI_PORT: u16 = 8008;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<SourceUrl, Error> {
+        SourceUrl::parse(text, 1)
+    }
+
+    #[test]
+    fn a_url_is_split_and_decoded() {
+        let url =
+            parse("patroni://us%65r:p%40ss%2F%3A+w@a,b:1,[::1]:2/my%20db?x=1%26&map=a=b&patroni_password=s").unwrap();
+        assert_eq!(url.credentials.user.as_deref(), Some("user"));
+        assert_eq!(url.credentials.password.unwrap().reveal(), "p@ss/:+w");
+        assert_eq!(url.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:8008", "b:1", "[::1]:2"]);
+        assert_eq!(url.database.as_deref(), Some("my db"));
+        assert_eq!(url.options[0], ("x".to_owned(), "1&".to_owned()));
+        assert_eq!(url.options[1], ("map".to_owned(), "a=b".to_owned()));
+        assert_eq!(url.display, "patroni://a,b:1,[::1]:2/my%20db?x=1%26&map=a=b");
+    }
+
+    #[test]
+    fn no_part_of_a_misplaced_password_is_shown() {
+        for text in [
+            "patroni://u:hunter2/x@host/app",
+            "patroni://u:hunter2?x@host/app",
+            "patroni://u:hunter2?x=1@host/app",
+            "patroni://u:hunter2#x@host/app",
+            "patroni://u:hunter2@x@host/app",
+            "patroni://u:hunter2%@host/app",
+            "patroni://u:hunter2%00@host/app",
+            "patroni://u:hunter2@ho st/app",
+            "u:hunter2://x@host/app",
+            "hunter2@host/app",
+            "patroni://:hunter2@host/app",
+            "patroni://host/app?patroni_password=hunter2%",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(!error.message().contains("hunter2"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn malformed_urls_are_refused() {
+        for text in [
+            "",
+            "patroni",
+            "patroni:",
+            "patroni:/a",
+            "patroni://",
+            "patroni:///app",
+            "patroni://@a",
+            "patroni://u@",
+            "http://a",
+            "PATRONI://a",
+            "postgres://a",
+            "patroni://a,",
+            "patroni://,a",
+            "patroni://a,,b",
+            "patroni://a:0",
+            "patroni://a:65536",
+            "patroni://a:x",
+            "patroni://::1",
+            "patroni://[::1",
+            "patroni://a b",
+            "patroni://a/b/c",
+            "patroni://a/%",
+            "patroni://a/%f",
+            "patroni://a/%ff",
+            "patroni://a/%00",
+            "patroni://a/b?x",
+            "patroni://a/b?x=1&",
+            "patroni://a/b?&x=1",
+            "patroni://a/b?x=%2",
+            "patroni://a#b",
+            "patroni://a/b?x=%00",
+        ] {
+            assert!(parse(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Patroni's REST API: `GET /cluster` → [`Topology`].
+//!
+//! Source: Patroni documentation, "REST API"; observed with 4.1.
+
+use std::io::Read;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+use super::Reason;
+use crate::address::{Endpoint, Host};
+use crate::config::Config;
+use crate::error::shown;
+use crate::sys::clock::Deadline;
+use crate::sys::names;
+use crate::topology::{Member, Rejected, Role, Tag, Topology};
+
+/// Asks one endpoint for the cluster.
+pub(super) fn fetch(endpoint: &Endpoint, config: &Config, deadline: Deadline) -> Result<Topology, Reason> {
+    let timeout = || Reason::timeout(config.timing.timeout);
+    let addresses = match &endpoint.host {
+        Host::Ip(ip) => vec![*ip],
+        Host::Name(name) => names::look_up(name, deadline).map_err(Reason::other)?,
+    };
+    let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port)).collect();
+    let remaining = deadline.remaining().ok_or_else(timeout)?;
+
+    let agent = ureq::Agent::with_parts(
+        ureq::config::Config::builder()
+            .timeout_global(Some(remaining))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            // Neither a proxy of the environment nor a connection that outlives the call or a fork.
+            .proxy(None)
+            .max_idle_connections(0)
+            .user_agent(concat!("hadsn/", env!("CARGO_PKG_VERSION")))
+            .build(),
+        DefaultConnector::new(),
+        KnownAddresses(addresses),
+    );
+    let mut request = agent.get(format!("http://{endpoint}/cluster")).header("connection", "close");
+    if let Some(auth) = &config.patroni_auth {
+        let pair = format!("{}:{}", auth.user, auth.password.reveal());
+        request = request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(pair)));
+    }
+    let explain = |e: ureq::Error| explain(e, config);
+    let response = request.call().map_err(explain)?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(Reason::other(format!("answered {}: redirects are not followed", status.as_u16())));
+    }
+    if status.as_u16() != 200 {
+        return Err(Reason::other(format!("answered {} to GET /cluster", status.as_u16())));
+    }
+    let mut body = Vec::new();
+    response
+        .into_body()
+        .into_reader()
+        .take(MAX_ANSWER + 1)
+        .read_to_end(&mut body)
+        .map_err(|e| explain(ureq::Error::from(e)))?;
+    if body.len() as u64 > MAX_ANSWER {
+        return Err(Reason::other("the answer is larger than 1 MiB"));
+    }
+    parse(&body).map_err(Reason::other)
+}
+
+/// Reads the answer to `GET /cluster`. What is missing or of the wrong type in one member does not
+/// spoil the others.
+///
+/// # Errors
+///
+/// What is wrong with the answer as a whole, as a fragment for a message.
+pub fn parse(body: &[u8]) -> Result<Topology, String> {
+    if body.is_empty() {
+        return Err("the answer is empty".into());
+    }
+    let answer: Value = serde_json::from_slice(body).map_err(|e| format!("the answer is not usable JSON: {e}"))?;
+    let members = answer
+        .get("members")
+        .and_then(Value::as_array)
+        .ok_or("the answer has no list of members: is this Patroni's REST API?")?;
+    let mut topology = Topology::default();
+    for member in members {
+        match parse_member(member) {
+            Ok(member) => topology.members.push(member),
+            Err(rejected) => topology.rejected.push(rejected),
+        }
+    }
+    Ok(topology)
+}
+
+fn parse_member(member: &Value) -> Result<Member, Rejected> {
+    let text = |key: &str| member.get(key).and_then(Value::as_str);
+    let name = text("name").unwrap_or_default().to_owned();
+    let role = Role::parse(text("role").unwrap_or_default());
+    match address(member) {
+        Err(reason) => Err(Rejected { name, role, reason }),
+        Ok(endpoint) => Ok(Member {
+            name,
+            endpoint,
+            role,
+            state: text("state").unwrap_or_default().to_owned(),
+            timeline: member.get("timeline").and_then(Value::as_u64).and_then(|t| u32::try_from(t).ok()),
+            // A lag that is not known is the text "unknown".
+            lag: member.get("lag").and_then(Value::as_u64),
+            tags: member.get("tags").and_then(Value::as_object).map(parse_tags).unwrap_or_default(),
+            api_url: text("api_url").map(str::to_owned),
+        }),
+    }
+}
+
+fn address(member: &Value) -> Result<Endpoint, String> {
+    let host = match member.get("host") {
+        None | Some(Value::Null) => return Err("it announces no host".into()),
+        Some(Value::String(host)) => host,
+        Some(_) => return Err("its host is not a text".into()),
+    };
+    let host = Host::parse(host).map_err(|e| format!("its host {}: {e}", shown(host)))?;
+    let port = match member.get("port") {
+        None | Some(Value::Null) => return Err("it announces no port".into()),
+        Some(port) => port.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0),
+    };
+    let port = port.ok_or("its port is not a number from 1 to 65535")?;
+    Ok(Endpoint { host, port })
+}
+
+fn parse_tags(tags: &Map<String, Value>) -> Vec<(String, Tag)> {
+    let tag = |value: &Value| match value {
+        Value::Null => Tag::Null,
+        Value::Bool(value) => Tag::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(value) => Tag::Int(value),
+            None => Tag::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Tag::Text(text.clone()),
+        nested => Tag::Text(nested.to_string()),
+    };
+    tags.iter().map(|(name, value)| (name.clone(), tag(value))).collect()
+}
+
+fn explain(error: ureq::Error, config: &Config) -> Reason {
+    match error {
+        ureq::Error::Timeout(_) => Reason::timeout(config.timing.timeout),
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut => Reason::timeout(config.timing.timeout),
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => Reason::other("connection refused"),
+        ureq::Error::Io(e) => Reason::other(format!("the exchange broke off: {e}")),
+        ureq::Error::ConnectionFailed => Reason::other("could not connect"),
+        other => Reason::other(format!("not a usable HTTP answer: {other}")),
+    }
+}
+
+/// Hands ureq the addresses that are known already: its own resolver starts a thread for each call.
+#[derive(Debug)]
+struct KnownAddresses(Vec<SocketAddr>);
+
+impl Resolver for KnownAddresses {
+    fn resolve(
+        &self,
+        _uri: &ureq::http::Uri,
+        _config: &ureq::config::Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        for address in self.0.iter().take(MAX_ADDRESSES) {
+            addresses.push(*address);
+        }
+        Ok(addresses)
+    }
+}
+
+/// A hundred members take about 30 KiB.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// ureq holds 16 addresses at most.
+const MAX_ADDRESSES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTHY: &str = r#"{"members":[
+        {"name":"pg1","role":"leader","state":"running","api_url":"http://10.0.0.1:8008/patroni","host":"10.0.0.1","port":5432,"timeline":3},
+        {"name":"pg2","role":"sync_standby","state":"streaming","api_url":"http://10.0.0.2:8008/patroni","host":"10.0.0.2","port":5432,
+         "timeline":3,"lag":16,"receive_lag":0,"tags":{"noloadbalance":true,"failover_priority":2,"zone":"a","nested":{"x":[1]},"none":null,"f":1.5}},
+        {"name":"pg3","role":"replica","state":"starting","host":"10.0.0.3","port":5432,"lag":"unknown"}],"scope":"app"}"#;
+
+    #[test]
+    fn a_healthy_answer_is_read_whole() {
+        let topology = parse(HEALTHY.as_bytes()).unwrap();
+        let [leader, sync, replica] = topology.members.as_slice() else { panic!("{topology:?}") };
+        assert_eq!(topology.leader().unwrap(), leader);
+        assert_eq!((leader.endpoint.to_string(), leader.timeline, leader.lag), ("10.0.0.1:5432".into(), Some(3), None));
+        assert_eq!(leader.api_url.as_deref(), Some("http://10.0.0.1:8008/patroni"));
+        assert_eq!((sync.role.as_str(), sync.lag), ("sync_standby", Some(16)));
+        assert!(sync.is_noloadbalance());
+        let tag = |name: &str| sync.tags.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
+        assert_eq!(tag("failover_priority"), Some(Tag::Int(2)));
+        assert_eq!(tag("nested"), Some(Tag::Text(r#"{"x":[1]}"#.into())));
+        assert_eq!(tag("none"), Some(Tag::Null));
+        assert_eq!(tag("f"), Some(Tag::Float(1.5)));
+        assert_eq!((replica.lag, replica.timeline, replica.api_url.clone()), (None, None, None));
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_refused_with_its_reason() {
+        let deep = format!("{{\"members\":{}", "[".repeat(1000));
+        for (body, reason) in [
+            ("", "empty"),
+            (&HEALTHY[..200], "not usable JSON"),
+            ("<html><body>502</body></html>", "not usable JSON"),
+            ("nonsense", "not usable JSON"),
+            (deep.as_str(), "recursion limit"),
+            ("[]", "no list of members"),
+            ("null", "no list of members"),
+            ("{}", "no list of members"),
+            (r#"{"members":{"a":1}}"#, "no list of members"),
+            (r#"{"members":"x"}"#, "no list of members"),
+        ] {
+            let error = parse(body.as_bytes()).unwrap_err();
+            assert!(error.contains(reason), "{body:.40}: {error}");
+        }
+        assert!(parse(b"\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn one_bad_member_does_not_spoil_the_others() {
+        let bad_members = [
+            "1",
+            "null",
+            "[]",
+            "{}",
+            r#"{"name":"x","role":"leader","port":5432}"#,
+            r#"{"name":"x","role":"leader","host":null,"port":5432}"#,
+            r#"{"name":"x","role":"leader","host":5,"port":5432}"#,
+            r#"{"name":"x","role":"leader","host":"a"}"#,
+            r#"{"name":"x","role":"leader","host":"a","port":"5432"}"#,
+            r#"{"name":"x","role":"leader","host":"a","port":0}"#,
+            r#"{"name":"x","role":"leader","host":"a","port":65536}"#,
+            r#"{"name":"x","role":"leader","host":"a","port":-1}"#,
+            r#"{"name":"x","role":"leader","host":"","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a;sslmode=disable","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a sslmode=disable","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a'b","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a\\b","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a\nb","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a=b","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"a,b","port":1}"#,
+            r#"{"name":"x","role":"leader","host":"/tmp","port":1}"#,
+        ];
+        for bad in bad_members {
+            let body = format!(
+                r#"{{"members":[{bad},{{"name":"ok","role":"replica","state":"streaming","host":"10.0.0.1","port":1}}]}}"#
+            );
+            let topology = parse(body.as_bytes()).unwrap();
+            assert_eq!(topology.members.len(), 1, "{bad} was accepted");
+            assert_eq!(topology.members[0].name, "ok");
+            assert_eq!(topology.rejected.len(), 1);
+        }
+    }
+
+    #[test]
+    fn wrong_types_of_what_is_optional_are_left_out() {
+        let body = r#"{"members":[{"name":7,"role":[],"state":{},"host":"a","port":1,"timeline":"9","lag":-5,"tags":[1],"api_url":3}]}"#;
+        let member = &parse(body.as_bytes()).unwrap().members[0];
+        assert_eq!((member.name.as_str(), member.state.as_str(), member.role.as_str()), ("", "", ""));
+        assert_eq!((member.timeline, member.lag, member.api_url.clone()), (None, None, None));
+        assert!(member.tags.is_empty());
+    }
+}

@@ -1,0 +1,6 @@
+//! Small safe wrappers over the operating system.
+
+pub mod clock;
+pub mod names;
+pub mod signals;
+pub mod thread;

@@ -1,0 +1,119 @@
+//! Host names → addresses, under a deadline that getaddrinfo(3) itself does not have.
+
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::clock::Deadline;
+use super::thread;
+
+/// The addresses of `name`, in the order the system prefers (RFC 6724).
+///
+/// The look-up runs in a thread of its own, since it can't be cancelled: when the deadline passes,
+/// the thread is left to finish by itself. At most [`MAX_RUNNING`] of them exist at a time.
+///
+/// # Errors
+///
+/// Why there are none, as a fragment for a message.
+pub fn look_up(name: &str, deadline: Deadline) -> Result<Vec<IpAddr>, String> {
+    let remaining = deadline.remaining().ok_or("no time left to look the name up")?;
+    let slot = Slot::take().ok_or("too many look-ups are waiting for the name server")?;
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let question = (name.to_owned(), 0);
+    thread::spawn("hadsn-name", move || {
+        let _slot = slot;
+        let answer = question.to_socket_addrs().map(|found| found.map(|address| address.ip()).collect::<Vec<_>>());
+        // The caller may have given up.
+        let _ = sender.send(answer);
+    })
+    .map_err(|e| format!("no thread to look the name up: {e}"))?;
+    match receiver.recv_timeout(remaining) {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(e)) => Err(format!("the name could not be looked up: {e}")),
+        Err(_) => Err("the name server did not answer in time".into()),
+    }
+}
+
+/// The address of `name` to connect to: its only one, or the first that accepts a connection on
+/// `port` (libpq takes one `hostaddr`, and a name may stand for an address nobody listens on), or
+/// the first at all.
+///
+/// # Errors
+///
+/// Why there is none, as a fragment for a message.
+pub fn reachable(name: &str, port: u16, deadline: Deadline) -> Result<IpAddr, String> {
+    let addresses = look_up(name, deadline)?;
+    let [first, _, ..] = addresses.as_slice() else {
+        return addresses.first().copied().ok_or_else(|| "the name has no address".into());
+    };
+    let (sender, receiver) = mpsc::channel();
+    for address in addresses.iter().take(MAX_TRIED).copied() {
+        let sender = sender.clone();
+        // Without a thread for it, an address is not tried, and the others are.
+        let _ = thread::spawn("hadsn-connect", move || {
+            let Some(remaining) = deadline.remaining() else { return };
+            if TcpStream::connect_timeout(&SocketAddr::new(address, port), remaining).is_ok() {
+                let _ = sender.send(address);
+            }
+        });
+    }
+    drop(sender);
+    let remaining = deadline.remaining().unwrap_or_default();
+    Ok(receiver.recv_timeout(remaining).unwrap_or(*first))
+}
+
+/// The right to run one look-up.
+struct Slot;
+
+impl Slot {
+    fn take() -> Option<Self> {
+        // A forked child inherits the count, and none of the threads.
+        let process = std::process::id();
+        if OWNER.swap(process, Ordering::Relaxed) != process {
+            RUNNING.store(0, Ordering::Relaxed);
+        }
+        RUNNING
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < MAX_RUNNING).then_some(n + 1))
+            .ok()
+            .map(|_| Self)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+static OWNER: AtomicU32 = AtomicU32::new(0);
+
+/// A name server that is silent must not collect threads.
+const MAX_RUNNING: usize = 16;
+
+/// How many addresses of one name are tried.
+const MAX_TRIED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    #[test]
+    fn names_are_looked_up_under_a_deadline() {
+        let soon = Deadline::after(Duration::from_secs(5));
+        assert!(look_up("localhost", soon).unwrap().iter().all(IpAddr::is_loopback));
+        assert!(look_up("no-such-host.invalid", soon).is_err());
+        assert!(look_up("localhost", Deadline::after(Duration::ZERO)).is_err());
+    }
+
+    #[test]
+    fn an_address_that_accepts_is_preferred() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let found = reachable("localhost", port, Deadline::after(Duration::from_secs(5))).unwrap();
+        assert_eq!(found, IpAddr::from([127, 0, 0, 1]));
+    }
+}
