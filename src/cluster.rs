@@ -3,6 +3,7 @@
 //! Nothing here waits for a leader: a caller that has to gets [`Step::Wait`], sleeps where PHP can
 //! run its signal handlers, and asks again.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,12 +11,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::backoff::{self, Budget};
-use crate::config::{Config, Fallback, ReaderPolicy};
+use crate::config::{Config, Fallback, ReaderPolicy, Strategy};
 use crate::discovery::{self, Found, Preferred};
 use crate::error::Error;
 use crate::route::{self, NoRoute, Route};
 use crate::select;
 use crate::sys::clock::{self, Deadline};
+use crate::sys::fork;
 use crate::topology::Topology;
 
 /// A cluster that is asked for its leader and its replicas.
@@ -181,7 +183,11 @@ impl Cluster {
     /// Which of `count` routes of a reader to take now.
     pub fn pick(&self, count: usize) -> usize {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        select::pick(self.config.reader.strategy, count, turn, random())
+        let random = match self.config.reader.strategy {
+            Strategy::Random => random(),
+            Strategy::RoundRobin | Strategy::LeastLag => 0,
+        };
+        select::pick(self.config.reader.strategy, count, turn, random)
     }
 
     /// The topology, looked up again if it is older than `ttl`.
@@ -367,8 +373,12 @@ enum Unreachable {
 /// The longest pause between two looks of a caller who waits.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A random number that differs between a process and the children it forks.
+/// A random number; a forked child does not repeat those of its parent.
 fn random() -> usize {
-    let process = usize::try_from(std::process::id()).unwrap_or(0);
-    fastrand::usize(..) ^ process.wrapping_mul(0x9E37_79B9)
+    thread_local!(static GENERATION: Cell<usize> = const { Cell::new(0) });
+    let generation = fork::generation();
+    if GENERATION.replace(generation) != generation {
+        fastrand::seed(u64::from(clock::boottime().subsec_nanos()) ^ (u64::from(std::process::id()) << 32));
+    }
+    fastrand::usize(..)
 }

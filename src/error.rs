@@ -26,6 +26,7 @@ pub enum Kind {
 pub struct Error {
     kind: Kind,
     message: String,
+    is_not_configured: bool,
 }
 
 impl Error {
@@ -37,6 +38,11 @@ impl Error {
     /// The message, without a trailing full stop.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Whether nothing configures the cluster, rather than something wrong.
+    pub fn is_not_configured(&self) -> bool {
+        self.is_not_configured
     }
 
     /// `self`, with the place the configuration came from in front of the message.
@@ -97,14 +103,12 @@ impl Error {
 
     /// Nothing configures the cluster.
     pub fn not_configured(cluster: &str, variable: &str, ini: &str) -> Self {
-        Self::new(
-            Kind::Config,
-            format!(
-                "cluster {}: no source is configured: call HaDsn::configure(), set the environment variable {variable}, \
-                 or {ini} in php.ini",
-                shown(cluster)
-            ),
-        )
+        let message = format!(
+            "cluster {}: no source is configured: call HaDsn::configure(), set the environment variable {variable}, \
+             or {ini} in php.ini",
+            shown(cluster)
+        );
+        Self { is_not_configured: true, ..Self::new(Kind::Config, message) }
     }
 
     /// A setting is there, and empty.
@@ -188,7 +192,7 @@ impl Error {
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), is_not_configured: false }
     }
 }
 

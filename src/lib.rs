@@ -2,6 +2,9 @@
 //!
 //! A table of contents: ARCHITECTURE.md tells what is where.
 
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod address;
 pub mod backoff;
 pub mod cluster;
@@ -9,7 +12,22 @@ pub mod config;
 pub mod discovery;
 pub mod dsn;
 pub mod error;
+#[cfg(feature = "extension")]
+#[allow(unsafe_code)]
+mod php;
 pub mod route;
 pub mod select;
+#[allow(unsafe_code)]
 pub mod sys;
 pub mod topology;
+
+#[cfg(feature = "extension")]
+#[allow(missing_docs)]
+mod entry {
+    use ext_php_rs::builders::ModuleBuilder;
+
+    #[ext_php_rs::php_module]
+    pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
+        crate::php::module(module)
+    }
+}

@@ -1,11 +1,11 @@
 //! Host names → addresses, under a deadline that getaddrinfo(3) itself does not have.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::clock::Deadline;
-use super::thread;
+use super::{fork, thread};
 
 /// The addresses of `name`, in the order the system prefers (RFC 6724).
 ///
@@ -69,8 +69,8 @@ struct Slot;
 impl Slot {
     fn take() -> Option<Self> {
         // A forked child inherits the count, and none of the threads.
-        let process = std::process::id();
-        if OWNER.swap(process, Ordering::Relaxed) != process {
+        let generation = fork::generation();
+        if GENERATION.swap(generation, Ordering::Relaxed) != generation {
             RUNNING.store(0, Ordering::Relaxed);
         }
         RUNNING
@@ -87,7 +87,7 @@ impl Drop for Slot {
 }
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-static OWNER: AtomicU32 = AtomicU32::new(0);
+static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
 /// A name server that is silent must not collect threads.
 const MAX_RUNNING: usize = 16;

@@ -1,0 +1,45 @@
+//! Everything that touches Zend: the classes, the ini settings, `phpinfo()`, the life of a request.
+//!
+//! A fatal error in PHP leaves by longjmp(3), over the heads of Rust frames. So a value that has to
+//! be dropped lives in a [`BailoutGuard`](ext_php_rs::zend::BailoutGuard) while Zend is called, and
+//! no lock is ever held then.
+
+#[cfg(feature = "bench")]
+mod bench;
+mod classes;
+mod exceptions;
+mod info;
+mod ini;
+mod methods;
+mod request;
+mod settings;
+mod values;
+mod wait;
+mod zend;
+
+use ext_php_rs::builders::ModuleBuilder;
+
+/// Adds hadsn to the module.
+pub(crate) fn module(module: ModuleBuilder) -> ModuleBuilder {
+    #[cfg(feature = "bench")]
+    let module = bench::usual(module);
+    module.startup_function(start_up).request_shutdown_function(end_request).info_function(info::print)
+}
+
+/// MINIT: runs once a process, in the FPM master before it forks. Starts nothing.
+extern "C" fn start_up(_type: i32, module_number: i32) -> i32 {
+    zend::status_of(|| {
+        ini::register(module_number)?;
+        exceptions::register()?;
+        values::register()?;
+        classes::register()
+    })
+}
+
+/// RSHUTDOWN: what belongs to the request ends with it.
+extern "C" fn end_request(_type: i32, _module_number: i32) -> i32 {
+    zend::status_of(|| {
+        request::end();
+        Ok(())
+    })
+}

@@ -1,0 +1,59 @@
+//! The exception classes, and how an [`Error`] becomes one.
+
+use std::ffi::CString;
+
+use ext_php_rs::builders::ClassBuilder;
+use ext_php_rs::error::Result;
+use ext_php_rs::flags::ClassFlags;
+use ext_php_rs::zend::{BailoutGuard, ClassEntry, ce};
+
+use super::zend::{self, Class};
+use crate::error::{Error, Kind};
+
+static EXCEPTION: Class = Class::new();
+static CONFIG: Class = Class::new();
+static DISCOVERY: Class = Class::new();
+static NO_LEADER: Class = Class::new();
+static NO_REPLICA: Class = Class::new();
+
+/// Registers `HaDsn\Exception` and the four classes that implement it.
+pub(super) fn register() -> Result<()> {
+    ClassBuilder::new(r"HaDsn\Exception")
+        .flags(ClassFlags::Interface)
+        .implements((ce::throwable, "Throwable"))
+        .registration(|entry, arguments| EXCEPTION.set(entry, arguments))
+        .register()?;
+    concrete(r"HaDsn\ConfigException").registration(|e, a| CONFIG.set(e, a)).register()?;
+    concrete(r"HaDsn\DiscoveryException").registration(|e, a| DISCOVERY.set(e, a)).register()?;
+    concrete(r"HaDsn\NoLeaderException").registration(|e, a| NO_LEADER.set(e, a)).register()?;
+    concrete(r"HaDsn\NoReplicaException").registration(|e, a| NO_REPLICA.set(e, a)).register()
+}
+
+/// Throws `error` in PHP.
+pub(super) fn throw(error: Error) {
+    let class = match error.kind() {
+        Kind::Config => &CONFIG,
+        Kind::Discovery => &DISCOVERY,
+        Kind::NoLeader => &NO_LEADER,
+        Kind::NoReplica => &NO_REPLICA,
+    };
+    let message = error.message().replace('\0', r"\0");
+    drop(error);
+    // The text has no NUL byte left.
+    let message = BailoutGuard::new(CString::new(message).unwrap_or_default());
+    zend::throw(class, message.get());
+}
+
+/// A subclass of RuntimeException: real file, line and trace, and PHP code can make and extend it.
+fn concrete(name: &str) -> ClassBuilder {
+    ClassBuilder::new(name).extends((runtime_exception, "RuntimeException")).implements((exception, r"HaDsn\Exception"))
+}
+
+fn exception() -> &'static ClassEntry {
+    EXCEPTION.get()
+}
+
+fn runtime_exception() -> &'static ClassEntry {
+    // SAFETY: SPL is always part of PHP and starts before any shared extension.
+    unsafe { &*zend::spl_ce_RuntimeException }
+}

@@ -1,0 +1,44 @@
+//! The ini settings: `hadsn.url`, and `hadsn.url.NAME` for a cluster of that name.
+
+use std::ffi::CString;
+
+use ext_php_rs::error::Result;
+use ext_php_rs::flags::IniEntryPermission;
+use ext_php_rs::zend::IniEntryDef;
+
+use super::zend;
+use crate::config::check_cluster_name;
+
+/// The setting of the default cluster.
+pub(super) const URL: &str = "hadsn.url";
+
+/// The setting of the cluster `name`.
+pub(super) fn setting_of(cluster: &str) -> String {
+    if cluster == super::settings::DEFAULT_CLUSTER { URL.to_owned() } else { format!("{URL}.{cluster}") }
+}
+
+/// Registers `hadsn.url`, and every `hadsn.url.NAME` that php.ini or `-d` sets: PHP knows no settings
+/// with a variable name.
+pub(super) fn register(module_number: i32) -> Result<()> {
+    let mut names = vec![URL.to_owned()];
+    names.extend(zend::configured_names(&format!("{URL}.")));
+    let mut entries = Vec::new();
+    for name in names {
+        // Zend borrows the table and the names for the life of the process.
+        let name: &'static CString = Box::leak(Box::new(CString::new(name)?));
+        entries.push(IniEntryDef::new(name, c"", IniEntryPermission::System));
+    }
+    entries.push(IniEntryDef::end());
+    IniEntryDef::register(entries.leak(), module_number);
+    Ok(())
+}
+
+/// The names of the clusters that have a setting.
+pub(super) fn clusters() -> Vec<String> {
+    let prefix = format!("{URL}.");
+    zend::configured_names(&prefix)
+        .into_iter()
+        .filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
+        .filter(|name| check_cluster_name(name).is_ok())
+        .collect()
+}

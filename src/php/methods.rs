@@ -1,0 +1,302 @@
+//! The methods of `HaDsn`, as Zend calls them.
+//!
+//! `writer()` and `reader()` first look for a string that was handed out before; that path makes no
+//! allocation and takes no lock. Everything else runs in [`run_handler`], which stops panics.
+
+use std::ffi::CStr;
+use std::panic::AssertUnwindSafe;
+use std::ptr;
+use std::sync::Arc;
+
+use ext_php_rs::ffi::{zend_execute_data, zend_string, zval};
+use ext_php_rs::types::{ZendStr, Zval};
+use ext_php_rs::zend::{BailoutGuard, ExecuteData, run_handler};
+
+use super::request::{self, Role};
+use super::settings::{self, DEFAULT_CLUSTER};
+use super::wait::{self, Ended};
+use super::{exceptions, values, zend};
+use crate::cluster::{Answer, Cluster};
+use crate::config::check_cluster_name;
+use crate::dsn::{self, Purpose};
+use crate::error::Error;
+
+/// `HaDsn::configure(string $sources, string $cluster = 'default'): void`
+pub(super) extern "C" fn configure(call: &mut ExecuteData, _result: &mut Zval) {
+    handle(|| {
+        let (mut sources, mut cluster) = (Text::none(), Text::none());
+        if !parse(call, c"S|S", &mut [sources.place(), cluster.place()]) {
+            return;
+        }
+        let configured =
+            cluster.name().and_then(|name| request::configure(&settings::text(sources.bytes().to_vec())?, name));
+        if let Err(error) = configured {
+            exceptions::throw(error);
+        }
+    });
+}
+
+/// `HaDsn::writer(string $cluster = 'default'): string`
+pub(super) extern "C" fn writer(call: &mut ExecuteData, result: &mut Zval) {
+    if hand_out(call, result, Role::Writer) {
+        return;
+    }
+    handle(|| {
+        let mut cluster = Text::none();
+        if parse(call, c"|S", &mut [cluster.place()]) {
+            answer(call, result, &Question { cluster, ..Question::new(Role::Writer) });
+        }
+    });
+}
+
+/// `HaDsn::reader(string $cluster = 'default', ?int $maxLag = null, ?string $after = null): string`
+pub(super) extern "C" fn reader(call: &mut ExecuteData, result: &mut Zval) {
+    if hand_out(call, result, Role::Reader) {
+        return;
+    }
+    handle(|| {
+        let (mut cluster, mut after) = (Text::none(), Text::none());
+        let (mut max_lag, mut no_max_lag) = (0_i64, true);
+        let places = &mut [cluster.place(), (&raw mut max_lag).cast(), (&raw mut no_max_lag).cast(), after.place()];
+        if !parse(call, c"|Sl!S!", places) {
+            return;
+        }
+        if !after.is_none() {
+            return exceptions::throw(Error::position_token(&String::from_utf8_lossy(after.bytes())));
+        }
+        let max_lag = match u64::try_from(max_lag) {
+            _ if no_max_lag => None,
+            Ok(bytes) => Some(bytes),
+            Err(_) => return exceptions::throw(Error::negative_max_lag(max_lag)),
+        };
+        answer(call, result, &Question { cluster, max_lag, ..Question::new(Role::Reader) });
+    });
+}
+
+/// `HaDsn::conninfo(string $role = 'writer', string $cluster = 'default'): string`
+pub(super) extern "C" fn conninfo(call: &mut ExecuteData, result: &mut Zval) {
+    handle(|| {
+        let (mut role, mut cluster) = (Text::none(), Text::none());
+        if !parse(call, c"|SS", &mut [role.place(), cluster.place()]) {
+            return;
+        }
+        let role = match role.bytes() {
+            _ if role.is_none() => Role::Writer,
+            b"writer" => Role::Writer,
+            b"reader" => Role::Reader,
+            other => return exceptions::throw(Error::role(&String::from_utf8_lossy(other))),
+        };
+        answer(call, result, &Question { cluster, is_conninfo: true, ..Question::new(role) });
+    });
+}
+
+/// `HaDsn::invalidate(string $cluster = 'default'): void`
+pub(super) extern "C" fn invalidate(call: &mut ExecuteData, _result: &mut Zval) {
+    handle(|| {
+        let mut cluster = Text::none();
+        if !parse(call, c"|S", &mut [cluster.place()]) {
+            return;
+        }
+        match cluster.name().and_then(request::cluster) {
+            Ok(cluster) => cluster.invalidate(),
+            Err(error) => exceptions::throw(error),
+        }
+    });
+}
+
+/// `HaDsn::topology(string $cluster = 'default'): HaDsn\Topology`
+pub(super) extern "C" fn topology(call: &mut ExecuteData, result: &mut Zval) {
+    handle(|| {
+        let mut cluster = Text::none();
+        if !parse(call, c"|S", &mut [cluster.place()]) {
+            return;
+        }
+        let found = cluster.name().and_then(|name| {
+            let cluster = request::cluster(name)?;
+            Ok((cluster.topology()?, cluster.epoch(), name.to_owned()))
+        });
+        match found {
+            Ok((snapshot, epoch, name)) => {
+                let seen = BailoutGuard::new(values::Seen { snapshot, epoch, name });
+                values::topology(result, &seen);
+            }
+            Err(error) => exceptions::throw(error),
+        }
+    });
+}
+
+/// `HaDsn::status(): array`
+pub(super) extern "C" fn status(call: &mut ExecuteData, result: &mut Zval) {
+    handle(|| {
+        if parse(call, c"", &mut []) {
+            let clusters = BailoutGuard::new(statuses());
+            values::status(result, &clusters);
+        }
+    });
+}
+
+/// `HaDsn::__construct()`: private, and never called.
+pub(super) extern "C" fn no_instance(_call: &mut ExecuteData, _result: &mut Zval) {}
+
+/// Every cluster that is configured, with its status or what is wrong with its configuration.
+pub(super) fn statuses() -> Vec<(String, Result<crate::cluster::Status, Error>)> {
+    let mut names = settings::clusters();
+    names.extend(request::used_names());
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| {
+            let status = request::cluster(&name).map(|cluster| cluster.status());
+            (name, status)
+        })
+        .collect()
+}
+
+/// What a DSN is asked for.
+struct Question {
+    cluster: Text,
+    role: Role,
+    max_lag: Option<u64>,
+    is_conninfo: bool,
+}
+
+impl Question {
+    fn new(role: Role) -> Self {
+        Self { cluster: Text::none(), role, max_lag: None, is_conninfo: false }
+    }
+
+    fn purpose(&self) -> Purpose {
+        match self.role {
+            Role::Writer => Purpose::Write,
+            Role::Reader => Purpose::Read,
+        }
+    }
+}
+
+fn answer(call: &mut ExecuteData, result: &mut Zval, question: &Question) {
+    let found = question.cluster.name().and_then(|name| Ok((name, request::cluster(name)?)));
+    let (name, cluster) = match found {
+        Ok((name, cluster)) => (name, BailoutGuard::new(cluster)),
+        Err(error) => return exceptions::throw(error),
+    };
+    let answer = wait::until_ready(call, |since| match question.role {
+        Role::Writer => cluster.writer(since),
+        Role::Reader => cluster.reader(question.max_lag, since),
+    });
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(Ended::Thrown) => return,
+        Err(Ended::Failed(error)) => return exceptions::throw(error),
+    };
+    match texts(&cluster, question, &answer) {
+        Ok(texts) => {
+            let kept = BailoutGuard::new((texts, answer));
+            let (texts, answer) = kept.get();
+            if !question.is_conninfo && question.max_lag.is_none() {
+                request::keep(name, &cluster, question.role, answer, texts);
+            }
+            if let Some(text) = texts.get(cluster.pick(texts.len())) {
+                // SAFETY: a fresh string, with its one reference handed to PHP.
+                set_string(result, ZendStr::new(text, false).into_raw());
+            }
+        }
+        Err(error) => exceptions::throw(error),
+    }
+}
+
+fn texts(cluster: &Arc<Cluster>, question: &Question, answer: &Answer) -> Result<Vec<String>, Error> {
+    let config = cluster.config();
+    let routes = answer.routes.iter();
+    if question.is_conninfo {
+        Ok(routes.map(|route| dsn::conninfo(route, config, question.purpose())).collect())
+    } else {
+        routes.map(|route| dsn::pdo(route, config, question.purpose())).collect()
+    }
+}
+
+/// Answers from what was handed out before, if the call asks for no more than a cluster.
+#[inline]
+fn hand_out(call: &mut ExecuteData, result: &mut Zval, role: Role) -> bool {
+    // SAFETY: `This.u2` holds the number of arguments of a running call.
+    let name = match unsafe { call.This.u2.num_args } {
+        0 => Some(DEFAULT_CLUSTER.as_bytes()),
+        1 => first_string(call),
+        _ => None,
+    };
+    let Some(string) = name.and_then(|name| request::hot(name, role)) else { return false };
+    set_string(result, string.as_ptr());
+    true
+}
+
+/// The first argument of a call that has one, if it is a string.
+#[inline]
+fn first_string(call: &ExecuteData) -> Option<&[u8]> {
+    const FRAME_SLOTS: usize = size_of::<zend_execute_data>().div_ceil(size_of::<zval>());
+    // SAFETY: the arguments of a call lie behind its frame, from this slot on (ZEND_CALL_FRAME_SLOT,
+    // Zend/zend_compile.h); there is one, and it lives as long as the call.
+    unsafe {
+        let argument = &*ptr::from_ref(call).cast::<zval>().add(FRAME_SLOTS);
+        argument.is_string().then(|| (*argument.value.str_).as_bytes())
+    }
+}
+
+#[inline]
+fn set_string(result: &mut Zval, string: *mut zend_string) {
+    result.value.str_ = string;
+    result.u1.type_info = ext_php_rs::ffi::IS_STRING_EX;
+}
+
+/// A string argument: borrowed from the call, which keeps it alive.
+#[derive(Clone, Copy)]
+struct Text(*mut zend_string);
+
+impl Text {
+    fn none() -> Self {
+        Self(ptr::null_mut())
+    }
+
+    fn place(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.is_null()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: null, or an argument of the running call, which holds a reference to it.
+        unsafe { self.0.as_ref() }.map_or(b"", |string| string.as_bytes())
+    }
+
+    /// As the name of a cluster.
+    fn name(&self) -> Result<&str, Error> {
+        if self.is_none() {
+            return Ok(DEFAULT_CLUSTER);
+        }
+        let name = std::str::from_utf8(self.bytes())
+            .map_err(|_| Error::cluster_name(&String::from_utf8_lossy(self.bytes())))?;
+        check_cluster_name(name)?;
+        Ok(name)
+    }
+}
+
+/// Reads the arguments of a call into `places`, by the rules of zend_parse_parameters(); throws and
+/// returns false when they do not fit.
+fn parse(call: &mut ExecuteData, spec: &CStr, places: &mut [*mut std::ffi::c_void]) -> bool {
+    // SAFETY: each method passes places of the types that its specification names: S is a
+    // `zend_string *`, l! a `zend_long` and a `bool`. Surplus arguments are not looked at.
+    unsafe {
+        let count = call.This.u2.num_args;
+        let mut all = [ptr::null_mut(); 4];
+        for (to, from) in all.iter_mut().zip(places) {
+            *to = *from;
+        }
+        let [a, b, c, d] = all;
+        zend::zend_parse_parameters(count, spec.as_ptr(), a, b, c, d) == 0
+    }
+}
+
+fn handle(work: impl FnOnce()) {
+    run_handler(AssertUnwindSafe(work));
+}
