@@ -1,0 +1,80 @@
+# hadsn. `make` lists what there is to make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.SILENT:
+
+EXTENSION := $(CURDIR)/target/release/libhadsn.so
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+PHPUNIT := php -d extension=$(EXTENSION) -d memory_limit=512M /usr/bin/phpunit -c tests/php/phpunit.xml
+
+# bindgen looks for libclang where Debian's default version would be.
+ifneq ($(wildcard /usr/lib/llvm-14/lib),)
+export LIBCLANG_PATH ?= /usr/lib/llvm-14/lib
+endif
+
+step = printf '\n=== %s\n' "$(1)"
+
+.PHONY: help demo test test-unit bench build install-build install-lab check-rust test-php-unit test-php-lab clean
+
+help:
+	cat <<-'HELP'
+	make demo        install what is missing, build, and show a PHP program write through a switchover and a crash
+	make test        everything that checks the project (needs root or sudo for the lab)
+	make test-unit   the part of it that needs no lab
+	make bench       measure against other ways to find the leader
+	make build       target/release/libhadsn.so
+	make clean       remove what was built
+	HELP
+
+demo: install-lab build
+	$(call step,demo)
+	$(SUDO) tests/lab/demo
+
+test: install-lab check-rust build test-php-unit test-php-lab
+	$(call step,all tests have passed)
+
+test-unit: install-build check-rust build test-php-unit
+	$(call step,the unit tests have passed)
+
+bench: install-lab
+	$(call step,building the release extension with the methods that do nothing)
+	cargo build --release --features bench --target-dir target/bench
+	$(call step,measuring)
+	$(SUDO) bench/run target/bench/release/libhadsn.so
+
+build: | install-build
+	$(call step,building the release extension)
+	cargo build --release
+
+install-build:
+	$(call step,installing what is missing to build)
+	tests/lab/install build
+
+install-lab:
+	$(call step,installing what is missing for the lab)
+	tests/lab/install lab
+
+check-rust: | install-build
+	$(call step,rustfmt)
+	cargo fmt --check
+	$(call step,clippy: the core)
+	cargo clippy --no-default-features --all-targets -- -D warnings
+	$(call step,clippy: the extension)
+	cargo clippy --all-targets --features bench -- -D warnings
+	$(call step,cargo test: the core and hostile answers)
+	cargo test --no-default-features
+
+test-php-unit: build
+	$(call step,PHPUnit: what needs no cluster)
+	$(PHPUNIT) --testsuite unit
+
+test-php-lab: build
+	$(call step,PHPUnit: the lab)
+	trap '$(SUDO) tests/lab/lab down' EXIT
+	$(SUDO) tests/lab/lab up
+	$(SUDO) $(PHPUNIT) --testsuite lab
+
+clean:
+	cargo clean
