@@ -170,7 +170,8 @@ impl Options {
             }
             "patroni_user" => {
                 if value.is_empty() || value.contains(':') {
-                    return Err(Error::option(name, value, "expected a user name without a colon (RFC 7617)"));
+                    // Whoever writes user:password here has a password in it.
+                    return Err(Error::secret_option(name, "expected a user name without a colon (RFC 7617)"));
                 }
                 self.patroni_user = Some(value.to_owned());
             }
@@ -368,7 +369,6 @@ mod tests {
             ("map", "a"),
             ("allow_hosts", "10.0.0.0/99"),
             ("nameserver", "a;b"),
-            ("patroni_user", "a:b"),
             ("patroni_cafile", ""),
             ("proof", "maybe"),
             ("sslmode", "on"),
@@ -411,6 +411,7 @@ mod tests {
         assert!(config("TTL=5s").is_err());
         assert!(config("ttl=5s&ttl=5s").unwrap_err().message().contains("option ttl: given twice"));
         assert!(config("patroni_user=u").is_err());
+        assert!(config("patroni_user=u:hunter2&patroni_password=x").is_err_and(|e| !e.message().contains("hunter2")));
         assert!(config("patroni_password=hunter2").is_err_and(|e| !e.message().contains("hunter2")));
     }
 
