@@ -20,6 +20,7 @@ pub mod select;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod topology;
+pub mod verdict;
 
 #[cfg(feature = "extension")]
 #[allow(missing_docs)]

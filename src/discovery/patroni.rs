@@ -107,8 +107,7 @@ fn parse_member(member: &Value) -> Result<Member, Rejected> {
             role,
             state: text("state").unwrap_or_default().to_owned(),
             timeline: member.get("timeline").and_then(Value::as_u64).and_then(|t| u32::try_from(t).ok()),
-            // A lag that is not known is the text "unknown".
-            lag: member.get("lag").and_then(Value::as_u64),
+            lag: lag(member),
             tags: member.get("tags").and_then(Value::as_object).map(parse_tags).unwrap_or_default(),
             api_url: text("api_url").map(str::to_owned),
         }),
@@ -128,6 +127,17 @@ fn address(member: &Value) -> Result<Endpoint, String> {
     };
     let port = port.ok_or("its port is not a number from 1 to 65535")?;
     Ok(Endpoint { host, port })
+}
+
+/// How far a member is behind: `lag` counts what it has received or replayed, whichever is more. What a
+/// reader sees is what was replayed, which Patroni tells since 4.1. A lag that is not known is the text
+/// "unknown".
+fn lag(member: &Value) -> Option<u64> {
+    let lag = member.get("lag")?.as_u64()?;
+    match member.get("replay_lag") {
+        None | Some(Value::Null) => Some(lag),
+        Some(replay_lag) => Some(lag.max(replay_lag.as_u64()?)),
+    }
 }
 
 fn parse_tags(tags: &Map<String, Value>) -> Vec<(String, Tag)> {
@@ -261,6 +271,22 @@ mod tests {
             assert_eq!(topology.members.len(), 1, "{bad} was accepted");
             assert_eq!(topology.members[0].name, "ok");
             assert_eq!(topology.rejected.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_replica_that_has_received_more_than_it_replayed_is_behind() {
+        for (fields, lag) in [
+            (r#""lag":5"#, Some(5)),
+            (r#""lag":5,"replay_lag":900"#, Some(900)),
+            (r#""lag":5,"replay_lag":0"#, Some(5)),
+            (r#""lag":0,"replay_lag":null"#, Some(0)),
+            (r#""lag":0,"replay_lag":"unknown""#, None),
+            (r#""lag":"unknown","replay_lag":0"#, None),
+            (r#""lag":1.5"#, None),
+        ] {
+            let body = format!(r#"{{"members":[{{"name":"a","role":"replica","host":"a","port":1,{fields}}}]}}"#);
+            assert_eq!(parse(body.as_bytes()).unwrap().members[0].lag, lag, "{fields}");
         }
     }
 

@@ -85,7 +85,11 @@ fn or_none(value: Option<String>) -> String {
 }
 
 fn table(header: &[&str; 2], rows: &[(String, String)]) {
-    let c = |text: &str| CString::new(text.replace('\0', r"\0")).unwrap_or_default();
+    // A foreign text stays on its line, and has no NUL byte left.
+    let c = |text: &str| {
+        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        CString::new(text.chars().map(escape).collect::<String>()).unwrap_or_default()
+    };
     let [left, right] = header.map(c);
     // SAFETY: two NUL-terminated texts for each row of two columns; PHP escapes them for HTML.
     unsafe {
