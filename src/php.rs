@@ -14,6 +14,7 @@ mod methods;
 mod request;
 mod settings;
 mod values;
+mod verdicts;
 mod wait;
 mod zend;
 
@@ -32,6 +33,7 @@ extern "C" fn start_up(_type: i32, module_number: i32) -> i32 {
         ini::register(module_number)?;
         exceptions::register()?;
         values::register()?;
+        verdicts::register()?;
         classes::register()
     })
 }

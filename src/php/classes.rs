@@ -46,10 +46,16 @@ pub(super) fn register() -> Result<()> {
         false,
         false,
     );
+    let verdict = FunctionBuilder::new("verdict", methods::verdict)
+        .arg(Arg::new("error", DataType::Object("Throwable".into())))
+        .not_required()
+        .arg(Arg::new("phase", DataType::Object(r"HaDsn\Phase".into())).default(r"HaDsn\Phase::Unknown"))
+        .arg(text("cluster").allow_null().default("null"))
+        .returns(DataType::Object(r"HaDsn\Verdict".into()), false, false);
     let status = FunctionBuilder::new("status", methods::status).returns(DataType::Array, false, false);
 
     let mut class = ClassBuilder::new("HaDsn").flags(ClassFlags::Final);
-    for method in [configure, writer, reader, conninfo, invalidate, topology, status] {
+    for method in [configure, writer, reader, conninfo, invalidate, topology, verdict, status] {
         class = class.method(method, MethodFlags::Public | MethodFlags::Static);
     }
     class

@@ -4,22 +4,24 @@
 //! allocation and takes no lock. Everything else runs in [`run_handler`], which stops panics.
 
 use std::ffi::CStr;
+use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::Arc;
 
 use ext_php_rs::ffi::{zend_execute_data, zend_string, zval};
-use ext_php_rs::types::{ZendStr, Zval};
+use ext_php_rs::types::{ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{BailoutGuard, ExecuteData, run_handler};
 
 use super::request::{self, Role};
 use super::settings::{self, DEFAULT_CLUSTER};
 use super::wait::{self, Ended};
-use super::{exceptions, values, zend};
+use super::{exceptions, values, verdicts, zend};
 use crate::cluster::{Answer, Cluster};
 use crate::config::check_cluster_name;
 use crate::dsn::{self, Purpose};
 use crate::error::Error;
+use crate::verdict::Phase;
 
 /// `HaDsn::configure(string $sources, string $cluster = 'default'): void`
 pub(super) extern "C" fn configure(call: &mut ExecuteData, _result: &mut Zval) {
@@ -100,6 +102,36 @@ pub(super) extern "C" fn invalidate(call: &mut ExecuteData, _result: &mut Zval) 
         match cluster.name().and_then(request::cluster) {
             Ok(cluster) => cluster.invalidate(),
             Err(error) => exceptions::throw(error),
+        }
+    });
+}
+
+/// `HaDsn::verdict(\Throwable $error, HaDsn\Phase $phase = HaDsn\Phase::Unknown, ?string $cluster = null): HaDsn\Verdict`
+pub(super) extern "C" fn verdict(call: &mut ExecuteData, result: &mut Zval) {
+    handle(|| {
+        let (mut error, mut phase, mut cluster) = (Object::none(), Object::none(), Text::none());
+        // SAFETY: Zend sets it at its own startup.
+        let throwable = unsafe { ext_php_rs::ffi::zend_ce_throwable };
+        let places =
+            &mut [error.place(), throwable.cast(), phase.place(), verdicts::PHASE.entry().cast(), cluster.place()];
+        if !parse(call, c"O|OS!", places) {
+            return;
+        }
+        let Some(error) = error.get() else { return };
+        let phase = phase.get().map_or(Phase::Unknown, verdicts::phase);
+        let named = match cluster.is_none() {
+            true => Ok(None),
+            false => cluster.name().and_then(request::cluster).map(Some),
+        };
+        match named {
+            Err(error) => exceptions::throw(error),
+            Ok(named) => {
+                let finding = verdicts::judge(error, phase);
+                if finding.is_suspicious {
+                    named.map_or_else(request::suspect_all, |cluster| cluster.invalidate());
+                }
+                verdicts::set_verdict(result, finding.verdict);
+            }
         }
     });
 }
@@ -281,19 +313,38 @@ impl Text {
     }
 }
 
+/// An object argument: borrowed from the call, which keeps it alive.
+#[derive(Clone, Copy)]
+struct Object<'a>(*mut Zval, PhantomData<&'a Zval>);
+
+impl<'a> Object<'a> {
+    fn none() -> Self {
+        Self(ptr::null_mut(), PhantomData)
+    }
+
+    fn place(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
+    }
+
+    fn get(self) -> Option<&'a ZendObject> {
+        // SAFETY: null, or an argument of the running call that was checked to be an object.
+        unsafe { self.0.as_ref() }.and_then(Zval::object)
+    }
+}
+
 /// Reads the arguments of a call into `places`, by the rules of zend_parse_parameters(); throws and
 /// returns false when they do not fit.
 fn parse(call: &mut ExecuteData, spec: &CStr, places: &mut [*mut std::ffi::c_void]) -> bool {
     // SAFETY: each method passes places of the types that its specification names: S is a
-    // `zend_string *`, l! a `zend_long` and a `bool`. Surplus arguments are not looked at.
+    // `zend_string *`, l! a `zend_long` and a `bool`, O a `zval *` and a class. Surplus arguments are not looked at.
     unsafe {
         let count = call.This.u2.num_args;
-        let mut all = [ptr::null_mut(); 4];
+        let mut all = [ptr::null_mut(); 8];
         for (to, from) in all.iter_mut().zip(places) {
             *to = *from;
         }
-        let [a, b, c, d] = all;
-        zend::zend_parse_parameters(count, spec.as_ptr(), a, b, c, d) == 0
+        let [a, b, c, d, e, f, g, h] = all;
+        zend::zend_parse_parameters(count, spec.as_ptr(), a, b, c, d, e, f, g, h) == 0
     }
 }
 

@@ -88,6 +88,11 @@ pub(super) fn used_names() -> Vec<String> {
     REQUEST.with_borrow(|request| request.used.iter().map(|used| used.name.clone()).collect())
 }
 
+/// Calls every cluster that was used in this request in question.
+pub(super) fn suspect_all() {
+    REQUEST.with_borrow(|request| request.used.iter().for_each(|used| used.cluster.invalidate()));
+}
+
 /// Forgets everything that belongs to the request.
 pub(super) fn end() {
     // Dropped outside the borrow: releasing strings calls into Zend.

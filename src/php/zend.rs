@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use ext_php_rs::error::{Error, Result};
 use ext_php_rs::ffi::{
-    HashTable, ZEND_ACC_PUBLIC, zend_class_entry, zend_hash_str_find, zend_ini_entry, zend_object, zend_string,
-    zend_type, zval,
+    HashTable, ZEND_ACC_PUBLIC, zend_class_entry, zend_enum_add_case, zend_enum_get_case, zend_hash_str_find,
+    zend_ini_entry, zend_object, zend_read_property, zend_register_internal_enum, zend_string, zend_type, zval,
 };
-use ext_php_rs::types::{ZendStr, Zval};
+use ext_php_rs::types::{ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{ClassEntry, ExecuteData, ExecutorGlobals};
 
 /// A class that was registered at startup.
@@ -87,6 +87,71 @@ pub(super) fn declare_readonly(class: &Class, name: &str, property: &Type) {
             property.to_zend(),
         );
     }
+}
+
+/// A case of a string-backed enum.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) value: &'static str,
+}
+
+/// Registers a string-backed enum. At startup only.
+pub(super) fn register_enum(class: &Class, name: &CStr, cases: &[Case]) -> Result<()> {
+    // SAFETY: the name is NUL-terminated, there are no methods, and names and values of the cases are
+    // interned for the life of the process.
+    unsafe {
+        let entry = zend_register_internal_enum(name.as_ptr(), ext_php_rs::ffi::IS_STRING as u8, ptr::null());
+        if entry.is_null() {
+            return Err(Error::InvalidPointer);
+        }
+        class.0.store(entry, Ordering::Release);
+        for case in cases {
+            let mut value = Zval::new();
+            value.value.str_ = interned(case.value);
+            value.u1.type_info = ext_php_rs::ffi::IS_INTERNED_STRING_EX;
+            zend_enum_add_case(entry, interned(case.name), &raw mut value);
+            // Zend has it now, and an interned string is not counted.
+            std::mem::forget(value);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a case of a registered enum in `place`.
+pub(super) fn set_case(place: &mut Zval, class: &Class, name: &str) {
+    let name = ZendStr::new(name, false);
+    // SAFETY: the enum is registered and has a case of that name; Zend keeps the object, and PHP gets
+    // a reference of its own.
+    unsafe {
+        let object = zend_enum_get_case(class.entry(), name.as_ptr().cast_mut());
+        if let Some(object) = object.as_mut() {
+            place.set_object(object);
+        }
+    }
+}
+
+/// Reads a declared property, private ones too, in the scope of `class`; null when there is none.
+pub(super) fn property(class: *mut zend_class_entry, object: &ZendObject, name: &str) -> Zval {
+    let mut room = Zval::new();
+    // SAFETY: class and object are alive; a missing property is not reported. The result points into
+    // the object or at `room`.
+    unsafe {
+        let object = ptr::from_ref(object).cast_mut();
+        let found = zend_read_property(class, object, name.as_ptr().cast(), name.len(), true, &raw mut room);
+        found.as_ref().map_or_else(Zval::new, |value| value.dereference().shallow_clone())
+    }
+}
+
+/// The object in a declared property, for as long as the one that holds it is not changed.
+pub(super) fn object_property<'a>(
+    class: *mut zend_class_entry,
+    object: &'a ZendObject,
+    name: &str,
+) -> Option<&'a ZendObject> {
+    let value = property(class, object, name);
+    let inner: *const ZendObject = value.object()?;
+    // SAFETY: the property holds a reference to it, and the caller lets nothing run that could change it.
+    Some(unsafe { &*inner })
 }
 
 /// Marks parameter `number` (from 0) of `method` as `#[\SensitiveParameter]`: a stack trace hides its
