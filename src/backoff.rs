@@ -9,6 +9,17 @@ pub fn pause(longest: Duration, chance: f64) -> Duration {
     longest.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0))
 }
 
+/// The pause before attempt `tries` (0 is the first retry, which is made at once): full jitter, that is
+/// anything between nothing and a limit that doubles from 20 ms to 250 ms.
+pub fn full_jitter(tries: u32, chance: f64) -> Duration {
+    let Some(doublings) = tries.checked_sub(1) else { return Duration::ZERO };
+    let limit = FIRST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE);
+    limit.mul_f64(chance.clamp(0.0, 1.0))
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
 /// A token bucket: [`PER_SECOND`](Self::PER_SECOND) look-ups a second, with a burst of as many.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -68,6 +79,16 @@ mod tests {
         assert!(budget.take(Duration::ZERO).is_err());
         let later = start + Duration::from_secs(60);
         assert_eq!((0..10).filter(|_| budget.take(later).is_ok()).count(), 4);
+    }
+
+    #[test]
+    fn the_first_retry_is_made_at_once_and_later_ones_within_a_quarter_second() {
+        assert_eq!(full_jitter(0, 1.0), Duration::ZERO);
+        assert_eq!(full_jitter(1, 1.0), Duration::from_millis(20));
+        assert_eq!(full_jitter(2, 0.5), Duration::from_millis(20));
+        assert_eq!(full_jitter(9, 1.0), LONGEST_PAUSE);
+        assert_eq!(full_jitter(u32::MAX, 1.0), LONGEST_PAUSE);
+        assert_eq!(full_jitter(5, 0.0), Duration::ZERO);
     }
 
     #[test]

@@ -136,6 +136,11 @@ impl Cluster {
         &self.config
     }
 
+    /// How long a caller waits for a leader, or for a connection.
+    pub fn failover_timeout(&self) -> Duration {
+        self.failover_timeout
+    }
+
     /// Counts changes: an [`Answer`] of another epoch is void.
     #[inline]
     pub fn epoch(&self) -> u64 {
@@ -144,8 +149,18 @@ impl Cluster {
 
     /// The way to the leader, for a call that began at `since` (by [`clock::boottime`]).
     pub fn writer(&self, since: Duration) -> Step {
+        self.leader(Need::Leader, since)
+    }
+
+    /// Like [`writer`](Self::writer), for a caller who verifies the server on the connection: while no look
+    /// is allowed, the last known leader will do.
+    pub fn candidate(&self, since: Duration) -> Step {
+        self.leader(Need::Candidate, since)
+    }
+
+    fn leader(&self, need: Need, since: Duration) -> Step {
         let window = self.config.timing.leader_window();
-        let (snapshot, valid_for) = match self.current(window, Need::Leader, since) {
+        let (snapshot, valid_for) = match self.current(window, need, since) {
             Ok(current) => current,
             Err(step) => return step,
         };
@@ -256,8 +271,11 @@ impl Cluster {
             let is_trouble = state.is_suspect || state.error.is_some() || (state.last.is_some() && !has_leader);
             if is_trouble && let Err(wait) = state.budget.take(now) {
                 match &state.last {
-                    // Reads go on with what there is.
-                    Some(last) if need == Need::Members && last.age() <= self.config.timing.max_stale => {
+                    // Reads go on with what there is, and who verifies the server may try it.
+                    Some(last)
+                        if (need == Need::Members || need == Need::Candidate && has_leader)
+                            && last.age() <= self.config.timing.max_stale =>
+                    {
                         return Ok((Arc::clone(last), Duration::ZERO));
                     }
                     _ => return Err(Step::Wait(wait)),
@@ -356,8 +374,10 @@ impl Snapshot {
 /// What a caller can't do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// A leader that can be connected to.
+    /// A leader that can be connected to, seen lately.
     Leader,
+    /// One that may be the leader.
+    Candidate,
     /// Any topology.
     Members,
 }

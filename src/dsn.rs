@@ -17,14 +17,15 @@ pub enum Purpose {
     Read,
 }
 
-/// `pgsql:host=…;port=…;dbname=…;…`: what `new PDO()` takes, without credentials.
+/// `pgsql:host=…;port=…;dbname=…;…`: what `new PDO()` takes, without credentials. `database` goes before the
+/// configured one.
 ///
 /// # Errors
 ///
 /// [`Kind::Config`](crate::error::Kind::Config) for a value with a `;`.
-pub fn pdo(route: &Route, config: &Config, purpose: Purpose) -> Result<String, Error> {
+pub fn pdo(route: &Route, config: &Config, purpose: Purpose, database: Option<&str>) -> Result<String, Error> {
     let mut text = Text::new("pgsql:", ';');
-    for (keyword, value) in keywords(route, config, purpose) {
+    for (keyword, value) in keywords(route, config, purpose, database) {
         if value.contains(';') {
             return Err(Error::not_for_pdo(keyword, &value));
         }
@@ -36,7 +37,7 @@ pub fn pdo(route: &Route, config: &Config, purpose: Purpose) -> Result<String, E
 /// `host=… port=… dbname=…`: what `pg_connect()` takes, with the credentials of the source.
 pub fn conninfo(route: &Route, config: &Config, purpose: Purpose) -> String {
     let mut text = Text::new("", ' ');
-    for (keyword, value) in keywords(route, config, purpose) {
+    for (keyword, value) in keywords(route, config, purpose, None) {
         text.push(keyword, &value);
     }
     // PDO overwrites connect_timeout with its own attribute, so it stands only here. libpq counts in
@@ -56,11 +57,12 @@ fn keywords<'a>(
     route: &Route,
     config: &'a Config,
     purpose: Purpose,
+    database: Option<&'a str>,
 ) -> impl Iterator<Item = (&'static str, std::borrow::Cow<'a, str>)> {
     let host = ("host", route.host.to_string().into());
     let hostaddr = route.address.map(|address| ("hostaddr", address.to_string().into()));
     let port = ("port", route.port.to_string().into());
-    let dbname = config.database.as_deref().map(|database| ("dbname", database.into()));
+    let dbname = database.or(config.database.as_deref()).map(|database| ("dbname", database.into()));
     let session = (purpose == Purpose::Write).then(|| ("target_session_attrs", "read-write".into()));
     [Some(host), hostaddr, Some(port), dbname, session]
         .into_iter()
@@ -122,11 +124,11 @@ mod tests {
     fn a_writer_dsn_asks_for_a_server_that_takes_writes() {
         let config = Config::parse("patroni://x/app").unwrap();
         assert_eq!(
-            pdo(&route("10.0.0.1", None), &config, Purpose::Write).unwrap(),
+            pdo(&route("10.0.0.1", None), &config, Purpose::Write, None).unwrap(),
             format!("pgsql:host=10.0.0.1;port=5432;dbname=app;target_session_attrs=read-write;{TAIL}")
         );
         assert_eq!(
-            pdo(&route("db1", Some("::1")), &config, Purpose::Read).unwrap(),
+            pdo(&route("db1", Some("::1")), &config, Purpose::Read, None).unwrap(),
             format!("pgsql:host=db1;hostaddr=::1;port=5432;dbname=app;{TAIL}")
         );
     }
@@ -155,11 +157,11 @@ mod tests {
             ("%C3%A4", "'ä'"),
         ] {
             let config = Config::parse(&format!("patroni://x/{database}")).unwrap();
-            let dsn = pdo(&route("10.0.0.1", None), &config, Purpose::Read).unwrap();
+            let dsn = pdo(&route("10.0.0.1", None), &config, Purpose::Read, None).unwrap();
             assert!(dsn.contains(&format!(";dbname={quoted};")), "{dsn}");
         }
         let config = Config::parse("patroni://x/a;host=evil").unwrap();
-        let error = pdo(&route("10.0.0.1", None), &config, Purpose::Read).unwrap_err();
+        let error = pdo(&route("10.0.0.1", None), &config, Purpose::Read, None).unwrap_err();
         assert!(error.message().contains("dbname \"a;host=evil\""), "{error}");
         let conninfo = conninfo(&route("10.0.0.1", None), &config, Purpose::Read);
         assert!(conninfo.contains(" dbname='a;host=evil' "), "{conninfo}");

@@ -186,6 +186,34 @@ impl Error {
         Self::new(Kind::NoLeader, format!("no leader yet: a signal ended the wait after {:.1}s", waited.as_secs_f64()))
     }
 
+    /// The time for connecting to the leader is up.
+    pub(crate) fn no_connection_to_leader(waited: Duration) -> Self {
+        Self::new(Kind::NoLeader, format!("no connection to a leader within {:.1}s", waited.as_secs_f64()))
+    }
+
+    /// The time for connecting to a replica is up.
+    pub(crate) fn no_connection_to_replica(waited: Duration) -> Self {
+        Self::new(Kind::NoReplica, format!("no connection to a replica within {:.1}s", waited.as_secs_f64()))
+    }
+
+    /// PDO or its driver is not there.
+    pub(crate) fn no_pdo() -> Self {
+        Self::new(Kind::Config, "PDO is not loaded: install and load the extensions pdo and pdo_pgsql")
+    }
+
+    /// A connection did not say where its server is.
+    pub(crate) fn no_position() -> Self {
+        Self::new(
+            Kind::Config,
+            "the connection did not tell a position: it needs PostgreSQL and exceptions as error mode",
+        )
+    }
+
+    /// A `hadsn:` DSN is malformed.
+    pub(crate) fn dsn(reason: impl fmt::Display) -> Self {
+        Self::new(Kind::Config, format!("DSN hadsn: {reason}"))
+    }
+
     /// No replica fits, and `reader_fallback` is `error`.
     pub(crate) fn no_replica(source: &str, reasons: impl fmt::Display) -> Self {
         Self::new(Kind::NoReplica, format!("no replica to read from: {source}: {reasons}"))

@@ -15,6 +15,7 @@ pub mod error;
 #[cfg(feature = "extension")]
 #[allow(unsafe_code)]
 mod php;
+pub mod position;
 pub mod route;
 pub mod select;
 #[allow(unsafe_code)]

@@ -7,10 +7,12 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod classes;
+mod connect;
 mod exceptions;
 mod info;
 mod ini;
 mod methods;
+mod pdo;
 mod request;
 mod settings;
 mod values;
@@ -24,7 +26,7 @@ use ext_php_rs::builders::ModuleBuilder;
 pub(crate) fn module(module: ModuleBuilder) -> ModuleBuilder {
     #[cfg(feature = "bench")]
     let module = bench::usual(module);
-    module.startup_function(start_up).request_shutdown_function(end_request).info_function(info::print)
+    module.startup_function(start_up).post_deactivate_function(end_request).info_function(info::print)
 }
 
 /// MINIT: runs once a process, in the FPM master before it forks. Starts nothing.
@@ -38,8 +40,9 @@ extern "C" fn start_up(_type: i32, module_number: i32) -> i32 {
     })
 }
 
-/// RSHUTDOWN: what belongs to the request ends with it.
-extern "C" fn end_request(_type: i32, _module_number: i32) -> i32 {
+/// After RSHUTDOWN of all extensions, when no PHP code runs any more: a session handler or a stream
+/// wrapper may have called hadsn until now. What belongs to the request ends with it.
+unsafe extern "C" fn end_request() -> i32 {
     zend::status_of(|| {
         request::end();
         Ok(())

@@ -46,6 +46,18 @@ pub(super) fn register() -> Result<()> {
         false,
         false,
     );
+    let connect = FunctionBuilder::new("connect", methods::connect)
+        .not_required()
+        .arg(text("username").allow_null().default("null"))
+        .arg(text("password").allow_null().default("null"))
+        .arg(Arg::new("options", DataType::Array).allow_null().default("null"))
+        .arg(text("role").default("'writer'"))
+        .arg(cluster())
+        .arg(text("after").allow_null().default("null"))
+        .returns(DataType::Object("PDO".into()), false, false);
+    let position = FunctionBuilder::new("position", methods::position)
+        .arg(Arg::new("pdo", DataType::Object("PDO".into())))
+        .returns(DataType::String, false, false);
     let verdict = FunctionBuilder::new("verdict", methods::verdict)
         .arg(Arg::new("error", DataType::Object("Throwable".into())))
         .not_required()
@@ -55,7 +67,7 @@ pub(super) fn register() -> Result<()> {
     let status = FunctionBuilder::new("status", methods::status).returns(DataType::Array, false, false);
 
     let mut class = ClassBuilder::new("HaDsn").flags(ClassFlags::Final);
-    for method in [configure, writer, reader, conninfo, invalidate, topology, verdict, status] {
+    for method in [configure, writer, reader, conninfo, invalidate, topology, connect, position, verdict, status] {
         class = class.method(method, MethodFlags::Public | MethodFlags::Static);
     }
     class
@@ -63,6 +75,7 @@ pub(super) fn register() -> Result<()> {
         .registration(|entry, arguments| HADSN.set(entry, arguments))
         .register()?;
     zend::mark_sensitive(&HADSN, "configure", 0)?;
+    zend::mark_sensitive(&HADSN, "connect", 1)?;
 
     #[cfg(feature = "bench")]
     super::bench::register()?;

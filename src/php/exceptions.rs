@@ -2,9 +2,11 @@
 
 use std::ffi::CString;
 
+use ext_php_rs::boxed::ZBox;
 use ext_php_rs::builders::ClassBuilder;
 use ext_php_rs::error::Result;
 use ext_php_rs::flags::ClassFlags;
+use ext_php_rs::types::ZendObject;
 use ext_php_rs::zend::{BailoutGuard, ClassEntry, ce};
 
 use super::zend::{self, Class};
@@ -42,6 +44,15 @@ pub(super) fn throw(error: Error) {
     // The text has no NUL byte left.
     let message = BailoutGuard::new(CString::new(message).unwrap_or_default());
     zend::throw(class, message.get());
+}
+
+/// Throws `error` with `previous` behind it.
+pub(super) fn throw_after(error: Error, previous: Option<ZBox<ZendObject>>) {
+    if let Some(previous) = previous {
+        // Zend chains a new exception to the one that is pending.
+        zend::throw_object(previous);
+    }
+    throw(error);
 }
 
 /// A subclass of RuntimeException: real file, line and trace, and PHP code can make and extend it.

@@ -13,6 +13,8 @@ use ext_php_rs::ffi::{zend_execute_data, zend_string, zval};
 use ext_php_rs::types::{ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{BailoutGuard, ExecuteData, run_handler};
 
+use super::connect::{self, Wanted};
+use super::pdo::{Arguments, Fresh};
 use super::request::{self, Role};
 use super::settings::{self, DEFAULT_CLUSTER};
 use super::wait::{self, Ended};
@@ -21,6 +23,7 @@ use crate::cluster::{Answer, Cluster};
 use crate::config::check_cluster_name;
 use crate::dsn::{self, Purpose};
 use crate::error::Error;
+use crate::position::Position;
 use crate::verdict::Phase;
 
 /// `HaDsn::configure(string $sources, string $cluster = 'default'): void`
@@ -63,15 +66,16 @@ pub(super) extern "C" fn reader(call: &mut ExecuteData, result: &mut Zval) {
         if !parse(call, c"|Sl!S!", places) {
             return;
         }
-        if !after.is_none() {
-            return exceptions::throw(Error::position_token(&String::from_utf8_lossy(after.bytes())));
-        }
+        let after = match after.position() {
+            Ok(after) => after,
+            Err(error) => return exceptions::throw(error),
+        };
         let max_lag = match u64::try_from(max_lag) {
             _ if no_max_lag => None,
             Ok(bytes) => Some(bytes),
             Err(_) => return exceptions::throw(Error::negative_max_lag(max_lag)),
         };
-        answer(call, result, &Question { cluster, max_lag, ..Question::new(Role::Reader) });
+        answer(call, result, &Question { cluster, max_lag, after, ..Question::new(Role::Reader) });
     });
 }
 
@@ -82,11 +86,9 @@ pub(super) extern "C" fn conninfo(call: &mut ExecuteData, result: &mut Zval) {
         if !parse(call, c"|SS", &mut [role.place(), cluster.place()]) {
             return;
         }
-        let role = match role.bytes() {
-            _ if role.is_none() => Role::Writer,
-            b"writer" => Role::Writer,
-            b"reader" => Role::Reader,
-            other => return exceptions::throw(Error::role(&String::from_utf8_lossy(other))),
+        let role = match role.role() {
+            Ok(role) => role,
+            Err(error) => return exceptions::throw(error),
         };
         answer(call, result, &Question { cluster, is_conninfo: true, ..Question::new(role) });
     });
@@ -102,6 +104,53 @@ pub(super) extern "C" fn invalidate(call: &mut ExecuteData, _result: &mut Zval) 
         match cluster.name().and_then(request::cluster) {
             Ok(cluster) => cluster.invalidate(),
             Err(error) => exceptions::throw(error),
+        }
+    });
+}
+
+/// `HaDsn::connect(?string $username = null, ?string $password = null, ?array $options = null, string $role =
+/// 'writer', string $cluster = 'default', ?string $after = null): PDO`
+pub(super) extern "C" fn connect(call: &mut ExecuteData, result: &mut Zval) {
+    handle(|| {
+        let (mut user, mut password, mut options) = (Text::none(), Text::none(), Object::none());
+        let (mut role, mut cluster, mut after) = (Text::none(), Text::none(), Text::none());
+        let places =
+            &mut [user.place(), password.place(), options.place(), role.place(), cluster.place(), after.place()];
+        if !parse(call, c"|S!S!a!SSS!", places) {
+            return;
+        }
+        let wanted = role.role().and_then(|role| {
+            let after = after.position()?;
+            let cluster = request::cluster(cluster.name()?)?;
+            Ok(Wanted { cluster, role, max_lag: None, after, database: None, is_persistent: false })
+        });
+        let mut wanted = match wanted {
+            Ok(wanted) => BailoutGuard::new(wanted),
+            Err(error) => return exceptions::throw(error),
+        };
+        let arguments =
+            Arguments::new(user.value().as_ref(), password.value().as_ref(), options.zval(), wanted.cluster.config());
+        wanted.is_persistent = arguments.is_persistent;
+        let Some(mut maker) = Fresh::new(&arguments) else { return exceptions::throw(Error::no_pdo()) };
+        if connect::run(call, &wanted, &mut maker) {
+            *result = std::mem::take(&mut maker.made);
+        }
+    });
+}
+
+/// `HaDsn::position(PDO $pdo): string`
+pub(super) extern "C" fn position(call: &mut ExecuteData, result: &mut Zval) {
+    handle(|| {
+        let mut object = Object::none();
+        let Some(pdo) = zend::class_named("pdo") else { return exceptions::throw(Error::no_pdo()) };
+        if !parse(call, c"O", &mut [object.place(), pdo.cast()]) {
+            return;
+        }
+        let Some(object) = object.get() else { return };
+        match connect::position(object) {
+            Ok(position) => set_string(result, ZendStr::new(position.to_string(), false).into_raw()),
+            Err(Some(exception)) => zend::throw_object(exception),
+            Err(None) => exceptions::throw(Error::no_position()),
         }
     });
 }
@@ -190,12 +239,13 @@ struct Question {
     cluster: Text,
     role: Role,
     max_lag: Option<u64>,
+    after: Option<Position>,
     is_conninfo: bool,
 }
 
 impl Question {
     fn new(role: Role) -> Self {
-        Self { cluster: Text::none(), role, max_lag: None, is_conninfo: false }
+        Self { cluster: Text::none(), role, max_lag: None, after: None, is_conninfo: false }
     }
 
     fn purpose(&self) -> Purpose {
@@ -214,6 +264,8 @@ fn answer(call: &mut ExecuteData, result: &mut Zval, question: &Question) {
     };
     let answer = wait::until_ready(call, |since| match question.role {
         Role::Writer => cluster.writer(since),
+        // Only the leader is known to have it.
+        Role::Reader if question.after.is_some() => cluster.writer(since),
         Role::Reader => cluster.reader(question.max_lag, since),
     });
     let answer = match answer {
@@ -225,7 +277,7 @@ fn answer(call: &mut ExecuteData, result: &mut Zval, question: &Question) {
         Ok(texts) => {
             let kept = BailoutGuard::new((texts, answer));
             let (texts, answer) = kept.get();
-            if !question.is_conninfo && question.max_lag.is_none() {
+            if !question.is_conninfo && question.max_lag.is_none() && question.after.is_none() {
                 request::keep(name, &cluster, question.role, answer, texts);
             }
             if let Some(text) = texts.get(cluster.pick(texts.len())) {
@@ -243,7 +295,7 @@ fn texts(cluster: &Arc<Cluster>, question: &Question, answer: &Answer) -> Result
     if question.is_conninfo {
         Ok(routes.map(|route| dsn::conninfo(route, config, question.purpose())).collect())
     } else {
-        routes.map(|route| dsn::pdo(route, config, question.purpose())).collect()
+        routes.map(|route| dsn::pdo(route, config, question.purpose(), None)).collect()
     }
 }
 
@@ -301,6 +353,33 @@ impl Text {
         unsafe { self.0.as_ref() }.map_or(b"", |string| string.as_bytes())
     }
 
+    /// As a value, if it is there.
+    fn value(&self) -> Option<Zval> {
+        // SAFETY: null, or an argument of the running call.
+        let string = unsafe { self.0.as_ref() }?;
+        let mut value = Zval::new();
+        value.set_zend_string(ZendStr::new(string.as_bytes(), false));
+        Some(value)
+    }
+
+    /// As a role.
+    fn role(&self) -> Result<Role, Error> {
+        match self.bytes() {
+            _ if self.is_none() => Ok(Role::Writer),
+            b"writer" => Ok(Role::Writer),
+            b"reader" => Ok(Role::Reader),
+            other => Err(Error::role(&String::from_utf8_lossy(other))),
+        }
+    }
+
+    /// As a token.
+    fn position(&self) -> Result<Option<Position>, Error> {
+        if self.is_none() {
+            return Ok(None);
+        }
+        Position::parse(&String::from_utf8_lossy(self.bytes())).map(Some)
+    }
+
     /// As the name of a cluster.
     fn name(&self) -> Result<&str, Error> {
         if self.is_none() {
@@ -313,7 +392,7 @@ impl Text {
     }
 }
 
-/// An object argument: borrowed from the call, which keeps it alive.
+/// An argument of another type: borrowed from the call, which keeps it alive.
 #[derive(Clone, Copy)]
 struct Object<'a>(*mut Zval, PhantomData<&'a Zval>);
 
@@ -326,9 +405,13 @@ impl<'a> Object<'a> {
         (&raw mut self.0).cast()
     }
 
+    fn zval(self) -> Option<&'a Zval> {
+        // SAFETY: null, or an argument of the running call.
+        unsafe { self.0.as_ref() }
+    }
+
     fn get(self) -> Option<&'a ZendObject> {
-        // SAFETY: null, or an argument of the running call that was checked to be an object.
-        unsafe { self.0.as_ref() }.and_then(Zval::object)
+        self.zval().and_then(Zval::object)
     }
 }
 
@@ -336,7 +419,8 @@ impl<'a> Object<'a> {
 /// returns false when they do not fit.
 fn parse(call: &mut ExecuteData, spec: &CStr, places: &mut [*mut std::ffi::c_void]) -> bool {
     // SAFETY: each method passes places of the types that its specification names: S is a
-    // `zend_string *`, l! a `zend_long` and a `bool`, O a `zval *` and a class. Surplus arguments are not looked at.
+    // `zend_string *`, l! a `zend_long` and a `bool`, O a `zval *` and a
+    // class, a! a `zval *`. Surplus arguments are not looked at.
     unsafe {
         let count = call.This.u2.num_args;
         let mut all = [ptr::null_mut(); 8];

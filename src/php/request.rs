@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub(super) enum Role {
 /// The DSN that was handed out before, if it still holds: with a reference for the caller.
 #[inline]
 pub(super) fn hot(name: &[u8], role: Role) -> Option<NonNull<zend_string>> {
-    let find = |request: &RefCell<Request>| {
+    let find = |request: &ManuallyDrop<RefCell<Request>>| {
         let request = request.try_borrow().ok()?;
         let used = request.used.iter().find(|used| used.name.as_bytes() == name)?;
         let handout = match role {
@@ -47,7 +48,8 @@ pub(super) fn hot(name: &[u8], role: Role) -> Option<NonNull<zend_string>> {
 /// The cluster `name` of this request: what `configure()` said, else what the environment, a file or
 /// php.ini said at its first use in the request.
 pub(super) fn cluster(name: &str) -> Result<Arc<Cluster>, Error> {
-    let known = REQUEST.with_borrow(|request| {
+    let known = REQUEST.with(|request| {
+        let request = request.borrow();
         request.used.iter().find(|used| used.name == name).map(|used| Arc::clone(&used.cluster))
     });
     if let Some(cluster) = known {
@@ -70,7 +72,8 @@ pub(super) fn configure(text: &str, name: &str) -> Result<(), Error> {
 /// Keeps the strings made of an answer, for [`hot`].
 pub(super) fn keep(name: &str, cluster: &Arc<Cluster>, role: Role, answer: &Answer, strings: &[String]) {
     let handout = Handout::new(strings, answer);
-    REQUEST.with_borrow_mut(|request| {
+    REQUEST.with(|request| {
+        let request = &mut *request.borrow_mut();
         let Some(used) = request.used.iter_mut().find(|used| used.name == name) else { return };
         // A signal handler may have configured another one meanwhile.
         if !Arc::ptr_eq(&used.cluster, cluster) {
@@ -85,18 +88,18 @@ pub(super) fn keep(name: &str, cluster: &Arc<Cluster>, role: Role, answer: &Answ
 
 /// The names of the clusters used so far.
 pub(super) fn used_names() -> Vec<String> {
-    REQUEST.with_borrow(|request| request.used.iter().map(|used| used.name.clone()).collect())
+    REQUEST.with(|request| request.borrow().used.iter().map(|used| used.name.clone()).collect())
 }
 
 /// Calls every cluster that was used in this request in question.
 pub(super) fn suspect_all() {
-    REQUEST.with_borrow(|request| request.used.iter().for_each(|used| used.cluster.invalidate()));
+    REQUEST.with(|request| request.borrow().used.iter().for_each(|used| used.cluster.invalidate()));
 }
 
 /// Forgets everything that belongs to the request.
 pub(super) fn end() {
     // Dropped outside the borrow: releasing strings calls into Zend.
-    let used = REQUEST.with_borrow_mut(|request| std::mem::take(&mut request.used));
+    let used = REQUEST.with(|request| std::mem::take(&mut request.borrow_mut().used));
     drop(used);
 }
 
@@ -176,7 +179,8 @@ impl Drop for Shared {
 
 fn remember(name: &str, cluster: Arc<Cluster>) {
     let used = Used { name: name.to_owned(), cluster, writer: Handout::default(), reader: Handout::default() };
-    let replaced = REQUEST.with_borrow_mut(|request| {
+    let replaced = REQUEST.with(|request| {
+        let request = &mut *request.borrow_mut();
         match request.used.iter_mut().find(|used| used.name == name) {
             Some(place) => return Some(std::mem::replace(place, used)),
             None if name == DEFAULT_CLUSTER => request.used.insert(0, used),
@@ -215,7 +219,9 @@ fn default_failover_timeout() -> Duration {
 }
 
 thread_local! {
-    static REQUEST: RefCell<Request> = const { RefCell::new(Request { used: Vec::new() }) };
+    // Emptied by end(); never dropped with the thread, when the memory of its strings is gone.
+    static REQUEST: ManuallyDrop<RefCell<Request>> =
+        const { ManuallyDrop::new(RefCell::new(Request { used: Vec::new() })) };
 }
 
 /// The clusters of the process, by their whole source string: two sites share one only if they know

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use ext_php_rs::boxed::ZBox;
 use ext_php_rs::builders::{ClassBuilder, FunctionBuilder};
 use ext_php_rs::error::Result;
 use ext_php_rs::flags::{ClassFlags, MethodFlags};
 use ext_php_rs::types::{ZendHashTable, Zval};
 
 use super::methods;
-use super::zend::{self, Class, Type};
+use super::zend::{self, Class, Type, array, int, null, text};
 use crate::cluster::{Snapshot, Status};
 use crate::error::Error;
 use crate::topology::{Member, Tag};
@@ -161,27 +160,10 @@ fn put(table: &mut ZendHashTable, key: &str, value: Zval) {
     let _ = table.insert(key, value);
 }
 
-fn null() -> Zval {
-    let mut value = Zval::new();
-    value.set_null();
-    value
-}
-
 fn boolean(value: bool) -> Zval {
     let mut zval = Zval::new();
     zval.set_bool(value);
     zval
-}
-
-fn text(value: &str) -> Zval {
-    let mut zval = Zval::new();
-    // Texts of hadsn are far from the length at which this fails.
-    let _ = zval.set_string(value, false);
-    zval
-}
-
-fn int(value: u64) -> Zval {
-    signed(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn signed(value: i64) -> Zval {
@@ -193,11 +175,5 @@ fn signed(value: i64) -> Zval {
 fn float(value: f64) -> Zval {
     let mut zval = Zval::new();
     zval.set_double(value);
-    zval
-}
-
-fn array(table: ZBox<ZendHashTable>) -> Zval {
-    let mut zval = Zval::new();
-    zval.set_hashtable(table);
     zval
 }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ext_php_rs::zend::ExecuteData;
+use ext_php_rs::zend::{BailoutGuard, ExecuteData};
 
 use super::zend;
 use crate::cluster::{Answer, Step};
@@ -24,24 +24,52 @@ pub(super) enum Ended {
 /// Signals are held back while hadsn works, and let in while it sleeps: so none is missed, and PHP's
 /// handlers run when nothing of hadsn is alive on the stack.
 pub(super) fn until_ready(call: &mut ExecuteData, step: impl Fn(Duration) -> Step) -> Result<Answer, Ended> {
-    let since = clock::boottime();
+    until_ready_since(call, clock::boottime(), step)
+}
+
+/// The same, for a call that began earlier.
+pub(super) fn until_ready_since(
+    call: &mut ExecuteData,
+    since: Duration,
+    step: impl Fn(Duration) -> Step,
+) -> Result<Answer, Ended> {
     loop {
         let blocked = BlockedSignals::new();
-        let signalled = match step(since) {
+        match step(since) {
             Step::Ready(answer) => return Ok(answer),
-            Step::Failed(error) => return Err(Ended::Failed(error)),
-            Step::Wait(span) => blocked.sleep(span),
-        };
-        drop(blocked);
-        if zend::run_interrupts(call) {
-            return Err(Ended::Thrown);
-        }
-        // A worker of a web server gets signals of its own, which mean nothing to the script.
-        if signalled && has_pcntl() {
-            let waited = clock::boottime().saturating_sub(since);
-            return Err(Ended::Failed(Error::wait_ended_by_signal(waited)));
+            Step::Failed(error) => {
+                drop(blocked);
+                // Once hadsn has thrown, PHP drops what is pending: its handlers would never run.
+                let error = BailoutGuard::new(error);
+                return Err(if zend::run_interrupts(call) { Ended::Thrown } else { Ended::Failed(error.into_inner()) });
+            }
+            Step::Wait(span) => sleep_blocked(call, since, span, blocked)?,
         }
     }
+}
+
+/// Sleeps for `span`, in a call that began at `since`.
+pub(super) fn sleep(call: &mut ExecuteData, since: Duration, span: Duration) -> Result<(), Ended> {
+    sleep_blocked(call, since, span, BlockedSignals::new())
+}
+
+fn sleep_blocked(
+    call: &mut ExecuteData,
+    since: Duration,
+    span: Duration,
+    blocked: BlockedSignals,
+) -> Result<(), Ended> {
+    let signalled = blocked.sleep(span);
+    drop(blocked);
+    if zend::run_interrupts(call) {
+        return Err(Ended::Thrown);
+    }
+    // A worker of a web server gets signals of its own, which mean nothing to the script.
+    if signalled && has_pcntl() {
+        let waited = clock::boottime().saturating_sub(since);
+        return Err(Ended::Failed(Error::wait_ended_by_signal(waited)));
+    }
+    Ok(())
 }
 
 fn has_pcntl() -> bool {

@@ -5,12 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use ext_php_rs::boxed::ZBox;
 use ext_php_rs::error::{Error, Result};
 use ext_php_rs::ffi::{
-    HashTable, ZEND_ACC_PUBLIC, zend_class_entry, zend_enum_add_case, zend_enum_get_case, zend_hash_str_find,
-    zend_ini_entry, zend_object, zend_read_property, zend_register_internal_enum, zend_string, zend_type, zval,
+    _zend_function as zend_function, HashTable, ZEND_ACC_PUBLIC, zend_class_entry, zend_enum_add_case,
+    zend_enum_get_case, zend_hash_str_find, zend_ini_entry, zend_object, zend_read_property,
+    zend_register_internal_enum, zend_string, zend_type, zval,
 };
-use ext_php_rs::types::{ZendObject, ZendStr, Zval};
+use ext_php_rs::types::{ZendHashTable, ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{ClassEntry, ExecuteData, ExecutorGlobals};
 
 /// A class that was registered at startup.
@@ -197,6 +199,98 @@ pub(super) fn set_property(object: &Zval, class: &Class, name: &str, mut value: 
             &raw mut value,
         );
     }
+}
+
+/// Makes an object of any class, as [`make_object`].
+pub(super) fn make_object_of(place: &mut Zval, class: *mut zend_class_entry) -> bool {
+    // SAFETY: `place` is a valid zval, and the class is alive.
+    unsafe { object_init_ex(place, class) == 0 }
+}
+
+/// The class of that name, in lower case, if it is there; nothing is loaded for it.
+pub(super) fn class_named(name: &str) -> Option<*mut zend_class_entry> {
+    let table = ExecutorGlobals::get().class_table;
+    if table.is_null() {
+        return None;
+    }
+    // SAFETY: the table holds pointers to class entries.
+    unsafe {
+        let found = zend_hash_str_find(table, name.as_ptr().cast(), name.len()).as_ref()?;
+        Some(found.value.ce)
+    }
+}
+
+/// A method that a class declares itself; the name in lower case.
+pub(super) fn method(class: *mut zend_class_entry, name: &str) -> Option<*mut zend_function> {
+    // SAFETY: the class is alive, and its table holds functions.
+    unsafe {
+        let table = &raw const (*class).function_table;
+        let found = zend_hash_str_find(table, name.as_ptr().cast(), name.len()).as_ref()?;
+        Some(found.value.func)
+    }
+}
+
+/// Calls a function of the engine. It may run PHP code, throw, and leave by longjmp(3).
+pub(super) fn call(
+    function: *mut zend_function,
+    object: Option<&ZendObject>,
+    scope: *mut zend_class_entry,
+    arguments: &mut [Zval],
+) -> Zval {
+    let mut result = Zval::new();
+    let object = object.map_or(ptr::null_mut(), |object| ptr::from_ref(object).cast_mut());
+    // SAFETY: the function belongs to a live class, and so does the object; Zend copies the arguments.
+    unsafe {
+        ext_php_rs::ffi::zend_call_known_function(
+            function,
+            object,
+            scope,
+            &raw mut result,
+            u32::try_from(arguments.len()).unwrap_or(0),
+            arguments.as_mut_ptr(),
+            ptr::null_mut(),
+        );
+    }
+    result
+}
+
+/// Throws an exception that was caught before.
+pub(super) fn throw_object(exception: ZBox<ZendObject>) {
+    let mut value = Zval::new();
+    value.value.obj = exception.into_raw();
+    value.u1.type_info = ext_php_rs::ffi::IS_OBJECT_EX;
+    // SAFETY: a live exception; Zend takes over the reference that `value` holds.
+    unsafe { ext_php_rs::ffi::zend_throw_exception_object(&raw mut value) };
+    std::mem::forget(value);
+}
+
+/// `null`.
+pub(super) fn null() -> Zval {
+    let mut value = Zval::new();
+    value.set_null();
+    value
+}
+
+/// A string of the request.
+pub(super) fn text(value: &str) -> Zval {
+    let mut zval = Zval::new();
+    // Texts of hadsn are far from the length at which this fails.
+    let _ = zval.set_string(value, false);
+    zval
+}
+
+/// An int; one that PHP can't hold is the largest.
+pub(super) fn int(value: u64) -> Zval {
+    let mut zval = Zval::new();
+    zval.set_long(i64::try_from(value).unwrap_or(i64::MAX));
+    zval
+}
+
+/// An array.
+pub(super) fn array(table: ZBox<ZendHashTable>) -> Zval {
+    let mut zval = Zval::new();
+    zval.set_hashtable(table);
+    zval
 }
 
 /// The value of an ini setting, as bytes: `None` when there is none of that name.
