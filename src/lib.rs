@@ -12,6 +12,7 @@ pub mod config;
 pub mod discovery;
 pub mod dsn;
 pub mod error;
+pub mod pdo_dsn;
 #[cfg(feature = "extension")]
 #[allow(unsafe_code)]
 mod php;

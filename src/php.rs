@@ -9,6 +9,7 @@ mod bench;
 mod classes;
 mod connect;
 mod exceptions;
+mod hook;
 mod info;
 mod ini;
 mod methods;
@@ -26,7 +27,11 @@ use ext_php_rs::builders::ModuleBuilder;
 pub(crate) fn module(module: ModuleBuilder) -> ModuleBuilder {
     #[cfg(feature = "bench")]
     let module = bench::usual(module);
-    module.startup_function(start_up).post_deactivate_function(end_request).info_function(info::print)
+    module
+        .startup_function(start_up)
+        .request_startup_function(start_request)
+        .post_deactivate_function(end_request)
+        .info_function(info::print)
 }
 
 /// MINIT: runs once a process, in the FPM master before it forks. Starts nothing.
@@ -37,6 +42,14 @@ extern "C" fn start_up(_type: i32, module_number: i32) -> i32 {
         values::register()?;
         verdicts::register()?;
         classes::register()
+    })
+}
+
+/// RINIT: PDO may have been loaded after hadsn.
+extern "C" fn start_request(_type: i32, _module_number: i32) -> i32 {
+    zend::status_of(|| {
+        hook::install();
+        Ok(())
     })
 }
 

@@ -59,7 +59,7 @@ fn looked_up(name: &str, status: Status) -> Result<Status, Error> {
 fn directives() -> Vec<(String, String)> {
     let mut names = vec![ini::URL.to_owned()];
     names.extend(ini::clusters().iter().map(|cluster| ini::setting_of(cluster)));
-    names
+    let mut rows: Vec<_> = names
         .into_iter()
         .map(|name| {
             let value = zend::ini_value(&name).unwrap_or_default();
@@ -70,7 +70,9 @@ fn directives() -> Vec<(String, String)> {
             };
             (name, shown)
         })
-        .collect()
+        .collect();
+    rows.push((ini::PDO_DSN.to_owned(), if ini::has_pdo_dsn() { "on" } else { "off" }.to_owned()));
+    rows
 }
 
 fn leader(name: Option<String>, address: Option<String>) -> String {

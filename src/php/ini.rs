@@ -1,4 +1,4 @@
-//! The ini settings: `hadsn.url`, and `hadsn.url.NAME` for a cluster of that name.
+//! The ini settings: `hadsn.pdo_dsn`, `hadsn.url`, and `hadsn.url.NAME` for a cluster of that name.
 
 use std::ffi::CString;
 
@@ -11,6 +11,9 @@ use crate::config::check_cluster_name;
 
 /// The setting of the default cluster.
 pub(super) const URL: &str = "hadsn.url";
+
+/// Whether PDO takes `hadsn:` DSNs.
+pub(super) const PDO_DSN: &str = "hadsn.pdo_dsn";
 
 /// The setting of the cluster `name`.
 pub(super) fn setting_of(cluster: &str) -> String {
@@ -28,9 +31,16 @@ pub(super) fn register(module_number: i32) -> Result<()> {
         let name: &'static CString = Box::leak(Box::new(CString::new(name)?));
         entries.push(IniEntryDef::new(name, c"", IniEntryPermission::System));
     }
+    entries.push(IniEntryDef::new(c"hadsn.pdo_dsn", c"on", IniEntryPermission::System));
     entries.push(IniEntryDef::end());
     IniEntryDef::register(entries.leak(), module_number);
     Ok(())
+}
+
+/// Whether `hadsn.pdo_dsn` is on. php.ini makes an empty text of `off`.
+pub(super) fn has_pdo_dsn() -> bool {
+    let value = zend::ini_value(PDO_DSN).unwrap_or_default().to_ascii_lowercase();
+    !matches!(value.as_slice(), b"" | b"0" | b"off" | b"no" | b"false")
 }
 
 /// The names of the clusters that have a setting.

@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::Arc;
 
-use ext_php_rs::ffi::{zend_execute_data, zend_string, zval};
+use ext_php_rs::ffi::zend_string;
 use ext_php_rs::types::{ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{BailoutGuard, ExecuteData, run_handler};
 
@@ -305,24 +305,12 @@ fn hand_out(call: &mut ExecuteData, result: &mut Zval, role: Role) -> bool {
     // SAFETY: `This.u2` holds the number of arguments of a running call.
     let name = match unsafe { call.This.u2.num_args } {
         0 => Some(DEFAULT_CLUSTER.as_bytes()),
-        1 => first_string(call),
+        1 => zend::first_string(call),
         _ => None,
     };
     let Some(string) = name.and_then(|name| request::hot(name, role)) else { return false };
     set_string(result, string.as_ptr());
     true
-}
-
-/// The first argument of a call that has one, if it is a string.
-#[inline]
-fn first_string(call: &ExecuteData) -> Option<&[u8]> {
-    const FRAME_SLOTS: usize = size_of::<zend_execute_data>().div_ceil(size_of::<zval>());
-    // SAFETY: the arguments of a call lie behind its frame, from this slot on (ZEND_CALL_FRAME_SLOT,
-    // Zend/zend_compile.h); there is one, and it lives as long as the call.
-    unsafe {
-        let argument = &*ptr::from_ref(call).cast::<zval>().add(FRAME_SLOTS);
-        argument.is_string().then(|| (*argument.value.str_).as_bytes())
-    }
 }
 
 #[inline]
@@ -333,14 +321,14 @@ fn set_string(result: &mut Zval, string: *mut zend_string) {
 
 /// A string argument: borrowed from the call, which keeps it alive.
 #[derive(Clone, Copy)]
-struct Text(*mut zend_string);
+pub(super) struct Text(*mut zend_string);
 
 impl Text {
-    fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self(ptr::null_mut())
     }
 
-    fn place(&mut self) -> *mut std::ffi::c_void {
+    pub(super) fn place(&mut self) -> *mut std::ffi::c_void {
         (&raw mut self.0).cast()
     }
 
@@ -348,13 +336,13 @@ impl Text {
         self.0.is_null()
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: null, or an argument of the running call, which holds a reference to it.
         unsafe { self.0.as_ref() }.map_or(b"", |string| string.as_bytes())
     }
 
     /// As a value, if it is there.
-    fn value(&self) -> Option<Zval> {
+    pub(super) fn value(&self) -> Option<Zval> {
         // SAFETY: null, or an argument of the running call.
         let string = unsafe { self.0.as_ref() }?;
         let mut value = Zval::new();
@@ -394,18 +382,18 @@ impl Text {
 
 /// An argument of another type: borrowed from the call, which keeps it alive.
 #[derive(Clone, Copy)]
-struct Object<'a>(*mut Zval, PhantomData<&'a Zval>);
+pub(super) struct Object<'a>(*mut Zval, PhantomData<&'a Zval>);
 
 impl<'a> Object<'a> {
-    fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self(ptr::null_mut(), PhantomData)
     }
 
-    fn place(&mut self) -> *mut std::ffi::c_void {
+    pub(super) fn place(&mut self) -> *mut std::ffi::c_void {
         (&raw mut self.0).cast()
     }
 
-    fn zval(self) -> Option<&'a Zval> {
+    pub(super) fn zval(self) -> Option<&'a Zval> {
         // SAFETY: null, or an argument of the running call.
         unsafe { self.0.as_ref() }
     }
@@ -417,7 +405,7 @@ impl<'a> Object<'a> {
 
 /// Reads the arguments of a call into `places`, by the rules of zend_parse_parameters(); throws and
 /// returns false when they do not fit.
-fn parse(call: &mut ExecuteData, spec: &CStr, places: &mut [*mut std::ffi::c_void]) -> bool {
+pub(super) fn parse(call: &mut ExecuteData, spec: &CStr, places: &mut [*mut std::ffi::c_void]) -> bool {
     // SAFETY: each method passes places of the types that its specification names: S is a
     // `zend_string *`, l! a `zend_long` and a `bool`, O a `zval *` and a
     // class, a! a `zval *`. Surplus arguments are not looked at.

@@ -1,7 +1,7 @@
 //! PDO as hadsn uses it: making connections, and asking a server what it is.
 
 use ext_php_rs::boxed::ZBox;
-use ext_php_rs::ffi::{_zend_function as zend_function, zend_class_entry};
+use ext_php_rs::ffi::zend_class_entry;
 use ext_php_rs::types::{ZendHashTable, ZendObject, Zval};
 use ext_php_rs::zend::ExecutorGlobals;
 
@@ -49,7 +49,8 @@ impl Arguments {
         Self { user, password, options: zend::array(merged), is_persistent }
     }
 
-    fn with(&self, dsn: &str) -> [Zval; 4] {
+    /// With the DSN in front: the arguments of the constructor.
+    pub(super) fn with(&self, dsn: &str) -> [Zval; 4] {
         [zend::text(dsn), self.user.shallow_clone(), self.password.shallow_clone(), self.options.shallow_clone()]
     }
 }
@@ -73,12 +74,14 @@ pub(super) struct Fresh<'a> {
     arguments: &'a Arguments,
     /// The last one that connected.
     pub(super) made: Zval,
+    /// Where to.
+    pub(super) dsn: String,
 }
 
 impl<'a> Fresh<'a> {
     /// One that makes plain PDO objects, if PDO is there.
     pub(super) fn new(arguments: &'a Arguments) -> Option<Self> {
-        Some(Self { class: zend::class_named("pdo")?, arguments, made: zend::null() })
+        Some(Self { class: zend::class_named("pdo")?, arguments, made: zend::null(), dsn: String::new() })
     }
 }
 
@@ -94,6 +97,7 @@ impl Maker for Fresh<'_> {
             Some(exception) => Err(exception),
             None => {
                 self.made = place;
+                dsn.clone_into(&mut self.dsn);
                 Ok(())
             }
         }
@@ -141,11 +145,6 @@ pub(super) fn is_true(value: &Zval) -> bool {
         (None, Some(text)) => !matches!(text, "" | "0" | "f" | "false"),
         (None, None) => false,
     })
-}
-
-/// PDO's method `name`, for those that are hooked.
-pub(super) fn own_method(name: &str) -> Option<*mut zend_function> {
-    zend::class_named("pdo").and_then(|pdo| zend::method(pdo, name))
 }
 
 // ext/pdo/php_pdo_driver.h.

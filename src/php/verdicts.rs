@@ -66,19 +66,18 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
     let has_driver = chain.iter().any(|link| link.origin == Origin::Pdo);
     let mut finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false };
     for link in chain {
-        let (verdict, is_suspicious) = match link.origin {
-            // Nothing was connected to, so nothing was done.
-            Origin::NoServer => (Verdict::Retry, true),
-            Origin::Configuration => (Verdict::Unrelated, false),
-            Origin::Other if has_driver => continue,
+        match link.origin {
+            // Nothing was connected to, so nothing was done: what is around it only passes that on.
+            Origin::NoServer => finding = Finding { verdict: Verdict::Retry, is_suspicious: true },
+            Origin::Configuration => finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false },
+            Origin::Other if has_driver => {}
             Origin::Pdo | Origin::Other => {
                 let fault = link.fault();
                 let verdict = fault.judge(phase);
-                (verdict, fault.is_suspicious() && verdict != Verdict::Unrelated)
+                finding.is_suspicious |= fault.is_suspicious() && verdict != Verdict::Unrelated;
+                finding.verdict = finding.verdict.max(verdict);
             }
-        };
-        finding.verdict = finding.verdict.max(verdict);
-        finding.is_suspicious |= is_suspicious;
+        }
     }
     finding
 }

@@ -230,6 +230,41 @@ pub(super) fn method(class: *mut zend_class_entry, name: &str) -> Option<*mut ze
     }
 }
 
+/// The constructor of a class.
+pub(super) fn constructor(class: *mut zend_class_entry) -> Option<*mut zend_function> {
+    // SAFETY: the class is alive.
+    let constructor = unsafe { (*class).constructor };
+    (!constructor.is_null()).then_some(constructor)
+}
+
+/// The first argument of a running call, if there is one and it is a string.
+#[inline]
+pub(super) fn first_string(call: &ExecuteData) -> Option<&[u8]> {
+    const FRAME_SLOTS: usize = size_of::<ExecuteData>().div_ceil(size_of::<zval>());
+    // SAFETY: `This.u2` holds the number of arguments. They lie behind the frame, from this slot on
+    // (ZEND_CALL_FRAME_SLOT, Zend/zend_compile.h), and live as long as the call.
+    unsafe {
+        if call.This.u2.num_args == 0 {
+            return None;
+        }
+        let argument = &*ptr::from_ref(call).cast::<zval>().add(FRAME_SLOTS);
+        argument.is_string().then(|| (*argument.value.str_).as_bytes())
+    }
+}
+
+/// The object that a method was called on.
+pub(super) fn this<'a>(call: &ExecuteData) -> Option<&'a ZendObject> {
+    let object: *const ZendObject = call.This.object()?;
+    // SAFETY: the engine holds the object for as long as the call runs, and so do those who get it here.
+    Some(unsafe { &*object })
+}
+
+/// The class that a static method was called on.
+pub(super) fn called_scope(call: &ExecuteData) -> *mut zend_class_entry {
+    // SAFETY: a static call holds its class where others hold their object.
+    unsafe { call.This.value.ce }
+}
+
 /// Calls a function of the engine. It may run PHP code, throw, and leave by longjmp(3).
 pub(super) fn call(
     function: *mut zend_function,
@@ -305,6 +340,19 @@ pub(super) fn ini_value(name: &str) -> Option<Vec<u8>> {
         let found = zend_hash_str_find(directives, name.as_ptr().cast(), name.len()).as_ref()?;
         let entry = found.value.ptr.cast::<zend_ini_entry>().as_ref()?;
         entry.value.as_ref().map(|value| value.as_bytes().to_vec())
+    }
+}
+
+/// A text in php.ini or on the command line, registered or not.
+pub(super) fn configured_text(name: &[u8]) -> Option<Vec<u8>> {
+    // SAFETY: the table belongs to PHP and does not change after startup.
+    unsafe {
+        let table = php_ini_get_configuration_hash();
+        if table.is_null() {
+            return None;
+        }
+        let found = zend_hash_str_find(table, name.as_ptr().cast(), name.len()).as_ref()?;
+        found.is_string().then(|| (*found.value.str_).as_bytes().to_vec())
     }
 }
 
@@ -390,8 +438,25 @@ pub(super) fn run_interrupts(call: &mut ExecuteData) -> bool {
 
 /// Throws an exception of `class`. Nothing that has to be dropped may be alive outside a guard.
 pub(super) fn throw(class: &Class, message: &CStr) {
-    // SAFETY: the class is registered and Zend copies the message.
-    unsafe { ext_php_rs::ffi::zend_throw_exception(class.entry(), message.as_ptr(), 0) };
+    throw_class(class.entry(), message);
+}
+
+/// Throws an exception of any class, as [`throw`].
+pub(super) fn throw_class(class: *mut zend_class_entry, message: &CStr) {
+    // SAFETY: the class is alive and Zend copies the message.
+    unsafe { ext_php_rs::ffi::zend_throw_exception(class, message.as_ptr(), 0) };
+}
+
+/// Sets a property of the exception that is pending, in the scope of `class`.
+pub(super) fn set_on_pending(class: *mut zend_class_entry, name: &str, mut value: Zval) {
+    let name = ZendStr::new(name, false);
+    // SAFETY: the exception is alive while it is pending; Zend takes its own reference to the value.
+    unsafe {
+        let pending = (*ext_php_rs::ffi::ext_php_rs_executor_globals()).exception;
+        if !pending.is_null() {
+            zend_update_property_ex(class, pending, name.as_ptr().cast_mut(), &raw mut value);
+        }
+    }
 }
 
 /// Runs a callback of the module: neither a panic nor an error may leave it.
