@@ -10,9 +10,9 @@ pub type Reached<'a, R> = (&'a Member, R);
 /// The replicas that may be read from under `policy`, as far as `reach` finds a way to them. The
 /// order is the topology's; with [`Strategy::LeastLag`] only those that are the least behind.
 ///
-/// Streaming replicas; while nobody leads also those that `run` or recover from the archive, since
-/// all replicas stop streaming when the leader is gone. When nothing else is left, the leader of a
-/// standby cluster.
+/// Streaming replicas; while nobody leads, or none of them streams, also those that `run` or recover from the
+/// archive: all replicas stop streaming at once when the leader is gone, and Patroni goes on naming it until
+/// its lock expires. When nothing else is left, the leader of a standby cluster.
 ///
 /// # Errors
 ///
@@ -22,11 +22,11 @@ pub fn readers<'a, R, E: std::fmt::Display>(
     policy: &ReaderPolicy,
     reach: impl Fn(&Member) -> Result<R, E>,
 ) -> Result<Vec<Reached<'a, R>>, String> {
-    let has_leader = topology.leader().is_ok();
+    let must_stream = topology.leader().is_ok() && topology.replicas().any(|member| member.state == STREAMING);
     let mut fitting = Vec::new();
     let mut reasons = Vec::new();
     for member in topology.replicas().chain(topology.standby_leader()) {
-        match fits(member, policy, has_leader) {
+        match fits(member, policy, must_stream) {
             Err(reason) => reasons.push(format!("{} {reason}", shown(&member.name))),
             Ok(()) => match reach(member) {
                 Ok(reached) => fitting.push((member, reached)),
@@ -60,13 +60,16 @@ pub fn pick(strategy: Strategy, count: usize, turn: usize, random: usize) -> usi
     number.checked_rem(count).unwrap_or(0)
 }
 
-fn fits(member: &Member, policy: &ReaderPolicy, has_leader: bool) -> Result<(), String> {
+/// Patroni's word for the state of a replica that receives what the leader writes.
+const STREAMING: &str = "streaming";
+
+fn fits(member: &Member, policy: &ReaderPolicy, must_stream: bool) -> Result<(), String> {
     if member.is_noloadbalance() {
         return Err("is tagged noloadbalance".into());
     }
     let is_up = match member.state.as_str() {
-        "streaming" => true,
-        "running" | "in archive recovery" => !has_leader || !member.role.is_replica(),
+        STREAMING => true,
+        "running" | "in archive recovery" => !must_stream || !member.role.is_replica(),
         _ => false,
     };
     if !is_up {
@@ -134,6 +137,15 @@ mod tests {
     fn while_nobody_leads_running_replicas_are_read_from_too() {
         let mut topology = cluster();
         topology.members.remove(0);
+        assert_eq!(names(&topology, &POLICY).unwrap(), ["near", "far", "lost", "cut"]);
+    }
+
+    #[test]
+    fn a_leader_that_no_replica_follows_is_taken_for_dead() {
+        let mut topology = cluster();
+        topology.members[1].state = "running".into();
+        topology.members[2].state = "in archive recovery".into();
+        topology.members[3].state = "running".into();
         assert_eq!(names(&topology, &POLICY).unwrap(), ["near", "far", "lost", "cut"]);
     }
 

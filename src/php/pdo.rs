@@ -88,10 +88,10 @@ impl<'a> Fresh<'a> {
 impl Maker for Fresh<'_> {
     fn make(&mut self, dsn: &str) -> Result<(), ZBox<ZendObject>> {
         let mut place = zend::null();
-        if zend::make_object_of(&mut place, self.class) {
-            if let Some(object) = place.object() {
-                construct(object, self.class, dsn, self.arguments);
-            }
+        if zend::make_object_of(&mut place, self.class)
+            && let Some(object) = place.object()
+        {
+            construct(object, self.class, dsn, self.arguments);
         }
         match ExecutorGlobals::take_exception() {
             Some(exception) => Err(exception),
