@@ -14,7 +14,7 @@ use crate::backoff::{self, Budget};
 use crate::config::{Config, Fallback, ReaderPolicy, Strategy};
 use crate::discovery::{self, Found, Preferred};
 use crate::error::Error;
-use crate::route::{self, NoRoute, Route};
+use crate::route::{self, Addresses, Route};
 use crate::select;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::fork;
@@ -166,10 +166,10 @@ impl Cluster {
         };
         let reason = match self.route_to_leader(&snapshot) {
             Ok(route) => return self.ready(vec![route], valid_for),
-            Err(Unreachable::Forbidden(reason)) => {
+            Err(Unreachable::ThereIsOne(reason)) => {
                 return Step::Failed(Error::leader_refused(&snapshot.found.answered_by, reason));
             }
-            Err(Unreachable::ForNow(reason)) => reason,
+            Err(Unreachable::NoLeader(reason)) => reason,
         };
         let waited = clock::boottime().saturating_sub(since);
         match self.failover_timeout.checked_sub(waited) {
@@ -254,7 +254,7 @@ impl Cluster {
     /// how long it may be used without coming here again.
     fn current(&self, window: Duration, need: Need, since: Duration) -> Result<(Arc<Snapshot>, Duration), Step> {
         let now = clock::boottime();
-        let preferred = {
+        let (preferred, last) = {
             let mut state = self.state.lock();
             let has_leader = state.last.as_ref().is_some_and(|last| self.route_to_leader(last).is_ok());
             if let Some(last) = &state.last
@@ -282,9 +282,11 @@ impl Cluster {
                 }
             }
             state.must_look = false;
-            state.preferred
+            (state.preferred, state.last.clone())
         };
-        let answer = discovery::discover(&self.config, preferred, self.look_deadline(since));
+        let none = Addresses::new();
+        let known = last.as_ref().map_or(&none, |last| &last.found.addresses);
+        let answer = discovery::discover(&self.config, preferred, known, self.look_deadline(since));
         self.learn(answer, now, window)
     }
 
@@ -339,14 +341,9 @@ impl Cluster {
 
     fn route_to_leader(&self, snapshot: &Snapshot) -> Result<Route, Unreachable> {
         let found = &snapshot.found;
-        let leader = found.topology.leader().map_err(|e| Unreachable::ForNow(e.to_string()))?;
-        Route::to(leader, &self.config, &found.addresses).map_err(|e| {
-            let reason = format!("the leader {}: {e}", crate::error::shown(&leader.name));
-            match e {
-                NoRoute::NotAllowed(_) => Unreachable::Forbidden(reason),
-                NoRoute::Unresolved(_) => Unreachable::ForNow(reason),
-            }
-        })
+        let leader = found.topology.leader().map_err(|e| Unreachable::NoLeader(e.to_string()))?;
+        Route::to(leader, &self.config, &found.addresses)
+            .map_err(|e| Unreachable::ThereIsOne(format!("the leader {}: {e}", crate::error::shown(&leader.name))))
     }
 
     fn ready(&self, routes: Vec<Route>, valid_for: Duration) -> Step {
@@ -384,10 +381,10 @@ enum Need {
 
 /// Why there is no way to the leader.
 enum Unreachable {
-    /// Time may cure it.
-    ForNow(String),
-    /// Only a change of the configuration, or of the leader, cures it.
-    Forbidden(String),
+    /// There is none, for this reason: one may come.
+    NoLeader(String),
+    /// There is one, and its address can't be used: waiting for a leader does not help.
+    ThereIsOne(String),
 }
 
 /// The longest pause between two looks of a caller who waits.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Host};
 use crate::config::{Config, Source, SourceKind};
 use crate::error::Error;
 use crate::route::{self, Addresses, NoRoute, Route};
@@ -42,12 +42,17 @@ pub struct Preferred {
 /// Asks the sources, until one gives an answer. An answer without a leader that may be connected to
 /// is taken only when no other endpoint of the source has a better one.
 ///
-/// Ends by `deadline`.
+/// `known` are the addresses of the last answer. Ends by `deadline`.
 ///
 /// # Errors
 ///
 /// [`Kind::Discovery`](crate::error::Kind::Discovery), with every endpoint and its reason.
-pub fn discover(config: &Arc<Config>, preferred: Preferred, deadline: Deadline) -> Result<Found, Error> {
+pub fn discover(
+    config: &Arc<Config>,
+    preferred: Preferred,
+    known: &Addresses,
+    deadline: Deadline,
+) -> Result<Found, Error> {
     let mut failures = Vec::new();
     for (number, source) in config.sources.iter().enumerate() {
         let Some(remaining) = deadline.remaining() else {
@@ -60,7 +65,7 @@ pub fn discover(config: &Arc<Config>, preferred: Preferred, deadline: Deadline) 
         let first = if preferred.source == number { preferred.endpoint } else { 0 };
         match ask(source, first, config, share) {
             Ok((endpoint, topology)) => {
-                let addresses = look_up_members(&topology, config, deadline);
+                let addresses = look_up_members(&topology, config, known, deadline);
                 let answered_by = name(source, endpoint);
                 return Ok(Found {
                     topology,
@@ -236,6 +241,10 @@ impl Reason {
         Self { text: format!("no answer within {}", humane(limit)), is_timeout: true }
     }
 
+    fn of_name(failure: names::Failure) -> Self {
+        Self { text: failure.text, is_timeout: failure.is_late }
+    }
+
     fn other(text: impl Into<String>) -> Self {
         Self { text: text.into(), is_timeout: false }
     }
@@ -265,7 +274,11 @@ fn has_usable_leader(topology: &Topology, config: &Config) -> bool {
     })
 }
 
-fn look_up_members(topology: &Topology, config: &Config, deadline: Deadline) -> Addresses {
+/// The addresses of members that are given by name. A name that does not answer now keeps the address that it had.
+///
+/// The leader's name is waited for until the deadline, unless its address was known before; all others for
+/// `hedge` at most: a replica's name must not hold up the writer.
+fn look_up_members(topology: &Topology, config: &Config, known: &Addresses, deadline: Deadline) -> Addresses {
     let mut wanted: HashMap<String, u16> = HashMap::new();
     for member in &topology.members {
         let target = route::target(member, config);
@@ -276,22 +289,32 @@ fn look_up_members(topology: &Topology, config: &Config, deadline: Deadline) -> 
     if wanted.is_empty() {
         return Addresses::new();
     }
+    let mut addresses: Addresses =
+        known.iter().filter(|(name, _)| wanted.contains_key(*name)).map(|(name, ip)| (name.clone(), *ip)).collect();
+    let leader = topology.leader().ok().map(|leader| route::target(leader, config).host);
+    let indispensable = leader.as_ref().and_then(Host::name).filter(|name| !addresses.contains_key(*name));
+
+    let patience = config.timing.hedge;
     let (sender, found) = mpsc::channel();
     for (name, port) in wanted {
         let sender = sender.clone();
-        // Without a thread the name stays unknown, and the message of its route says so.
+        // Without a thread the name stays as it is, and if it is unknown the message of its route says so.
         let _ = thread::spawn("hadsn-member", move || {
-            if let Ok(address) = names::reachable(&name, port, deadline) {
+            if let Ok(address) = names::reachable(&name, port, deadline, patience) {
                 let _ = sender.send((name, address));
             }
         });
     }
     drop(sender);
-    let mut addresses = Addresses::new();
-    while let Ok((name, address)) = found.recv_timeout(deadline.remaining().unwrap_or_default()) {
-        addresses.insert(name, address);
+    let soon = deadline.or_after(patience);
+    loop {
+        let is_missing = indispensable.is_some_and(|name| !addresses.contains_key(name));
+        let until = if is_missing { deadline } else { soon };
+        match found.recv_timeout(until.remaining().unwrap_or_default()) {
+            Ok((name, address)) => addresses.insert(name, address),
+            Err(_) => return addresses,
+        };
     }
-    addresses
 }
 
 /// `2s`, `250ms`: as it would be written in the configuration.

@@ -176,9 +176,9 @@ impl Error {
         Self::new(Kind::NoLeader, format!("no leader within {:.1}s: {source} answers: {reason}", waited.as_secs_f64()))
     }
 
-    /// There is a leader, and the configuration forbids to connect to it.
+    /// There is a leader, and no way to connect to it: `allow_hosts` forbids it, or its name has no address.
     pub(crate) fn leader_refused(source: &str, reason: impl fmt::Display) -> Self {
-        Self::new(Kind::NoLeader, format!("no leader that may be connected to: {source} answers: {reason}"))
+        Self::new(Kind::NoLeader, format!("no leader that can be connected to: {source} answers: {reason}"))
     }
 
     /// A signal came while the caller waited for a leader.

@@ -4,13 +4,16 @@
 
 mod fake;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fake::{Behaviour, Fake, cluster, refusing};
 use hadsn::cluster::{Cluster, Step};
 use hadsn::config::Config;
+use hadsn::discovery::{Preferred, discover};
 use hadsn::error::{Error, Kind};
-use hadsn::sys::clock;
+use hadsn::route::Addresses;
+use hadsn::sys::clock::{self, Deadline};
 
 fn configured(sources: &str) -> Cluster {
     Cluster::new(Config::parse(sources).unwrap(), Duration::from_millis(300))
@@ -268,6 +271,21 @@ fn a_host_that_does_not_resolve_is_no_leader() {
     let error = writer(&configured(&format!("patroni://{}/app", fake.endpoint()))).unwrap_err();
     assert_eq!(error.kind(), Kind::NoLeader);
     assert!(error.message().contains("\"no-such-host.invalid\" could not be resolved"), "{error}");
+}
+
+#[test]
+fn a_name_that_resolves_no_more_keeps_its_address() {
+    let body =
+        r#"{"members":[{"name":"x","role":"leader","state":"running","host":"no-such-host.invalid","port":5432}]}"#;
+    let fake = Fake::new(Behaviour::Body(body.into()));
+    let config = Arc::new(Config::parse(&format!("patroni://{}/app", fake.endpoint())).unwrap());
+    let known = Addresses::from([
+        ("no-such-host.invalid".to_owned(), "10.0.0.1".parse().unwrap()),
+        ("gone.invalid".to_owned(), "10.0.0.2".parse().unwrap()),
+    ]);
+    let deadline = Deadline::after(Duration::from_secs(5));
+    let found = discover(&config, Preferred::default(), &known, deadline).unwrap();
+    assert_eq!(found.addresses, Addresses::from([("no-such-host.invalid".to_owned(), "10.0.0.1".parse().unwrap())]));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn fetch(endpoint: &Endpoint, config: &Config, deadline: Deadline) ->
     let timeout = || Reason::timeout(config.timing.timeout);
     let addresses = match &endpoint.host {
         Host::Ip(ip) => vec![*ip],
-        Host::Name(name) => names::look_up(name, deadline).map_err(Reason::other)?,
+        Host::Name(name) => names::look_up(name, deadline).map_err(Reason::of_name)?,
     };
     let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port)).collect();
     let remaining = deadline.remaining().ok_or_else(timeout)?;

@@ -3,9 +3,29 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::clock::Deadline;
 use super::{fork, thread};
+
+/// Why a name gave no address.
+#[derive(Debug)]
+pub struct Failure {
+    /// As a fragment for a message.
+    pub text: String,
+    /// Whether it may have one, and the time was too short to learn it.
+    pub is_late: bool,
+}
+
+impl Failure {
+    fn late(text: &str) -> Self {
+        Self { text: text.to_owned(), is_late: true }
+    }
+
+    fn other(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_late: false }
+    }
+}
 
 /// The addresses of `name`, in the order the system prefers (RFC 6724).
 ///
@@ -14,10 +34,10 @@ use super::{fork, thread};
 ///
 /// # Errors
 ///
-/// Why there are none, as a fragment for a message.
-pub fn look_up(name: &str, deadline: Deadline) -> Result<Vec<IpAddr>, String> {
-    let remaining = deadline.remaining().ok_or("no time left to look the name up")?;
-    let slot = Slot::take().ok_or("too many look-ups are waiting for the name server")?;
+/// Why there are none.
+pub fn look_up(name: &str, deadline: Deadline) -> Result<Vec<IpAddr>, Failure> {
+    let remaining = deadline.remaining().ok_or_else(|| Failure::late("no time left to look the name up"))?;
+    let slot = Slot::take().ok_or_else(|| Failure::late("too many look-ups wait for the name server"))?;
     let (sender, receiver) = mpsc::sync_channel(1);
     let question = (name.to_owned(), 0);
     thread::spawn("hadsn-name", move || {
@@ -26,27 +46,28 @@ pub fn look_up(name: &str, deadline: Deadline) -> Result<Vec<IpAddr>, String> {
         // The caller may have given up.
         let _ = sender.send(answer);
     })
-    .map_err(|e| format!("no thread to look the name up: {e}"))?;
+    .map_err(|e| Failure::other(format!("no thread to look the name up: {e}")))?;
     match receiver.recv_timeout(remaining) {
-        Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(Failure::other("the name has no address")),
         Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(e)) => Err(format!("the name could not be looked up: {e}")),
-        Err(_) => Err("the name server did not answer in time".into()),
+        Ok(Err(e)) => Err(Failure::other(format!("the name could not be looked up: {e}"))),
+        Err(_) => Err(Failure::late("the name server did not answer in time")),
     }
 }
 
 /// The address of `name` to connect to: its only one, or the first that accepts a connection on
-/// `port` (libpq takes one `hostaddr`, and a name may stand for an address nobody listens on), or
+/// `port` within `patience` (libpq takes one `hostaddr`, and a name may stand for an address nobody listens on), or
 /// the first at all.
 ///
 /// # Errors
 ///
-/// Why there is none, as a fragment for a message.
-pub fn reachable(name: &str, port: u16, deadline: Deadline) -> Result<IpAddr, String> {
+/// Why there is none.
+pub fn reachable(name: &str, port: u16, deadline: Deadline, patience: Duration) -> Result<IpAddr, Failure> {
     let addresses = look_up(name, deadline)?;
     let [first, _, ..] = addresses.as_slice() else {
-        return addresses.first().copied().ok_or_else(|| "the name has no address".into());
+        return addresses.first().copied().ok_or_else(|| Failure::other("the name has no address"));
     };
+    let deadline = deadline.or_after(patience);
     let (sender, receiver) = mpsc::channel();
     for address in addresses.iter().take(MAX_TRIED).copied() {
         let sender = sender.clone();
@@ -90,7 +111,7 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
 /// A name server that is silent must not collect threads.
-const MAX_RUNNING: usize = 16;
+const MAX_RUNNING: usize = 128;
 
 /// How many addresses of one name are tried.
 const MAX_TRIED: usize = 8;
@@ -99,21 +120,21 @@ const MAX_TRIED: usize = 8;
 mod tests {
     use super::*;
     use std::net::TcpListener;
-    use std::time::Duration;
 
     #[test]
     fn names_are_looked_up_under_a_deadline() {
         let soon = Deadline::after(Duration::from_secs(5));
         assert!(look_up("localhost", soon).unwrap().iter().all(IpAddr::is_loopback));
         assert!(look_up("no-such-host.invalid", soon).is_err());
-        assert!(look_up("localhost", Deadline::after(Duration::ZERO)).is_err());
+        assert!(look_up("localhost", Deadline::after(Duration::ZERO)).is_err_and(|failure| failure.is_late));
     }
 
     #[test]
     fn an_address_that_accepts_is_preferred() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let found = reachable("localhost", port, Deadline::after(Duration::from_secs(5))).unwrap();
+        let found =
+            reachable("localhost", port, Deadline::after(Duration::from_secs(5)), Duration::from_secs(5)).unwrap();
         assert_eq!(found, IpAddr::from([127, 0, 0, 1]));
     }
 }
