@@ -262,24 +262,15 @@ impl Cluster {
                 && (has_leader || need == Need::Members)
             {
                 let fresh_for = window.saturating_sub(last.age());
-                let valid_for = fresh_for.max(state.held_off_until.saturating_sub(now));
-                let is_usable = !fresh_for.is_zero() || last.age() <= self.config.timing.max_stale;
-                if !valid_for.is_zero() && is_usable {
+                let usable_for = self.config.timing.max_stale.saturating_sub(last.age());
+                let valid_for = fresh_for.max(state.held_off_until.saturating_sub(now).min(usable_for));
+                if !valid_for.is_zero() {
                     return Ok((Arc::clone(last), valid_for));
                 }
             }
             let is_trouble = state.is_suspect || state.error.is_some() || (state.last.is_some() && !has_leader);
             if is_trouble && let Err(wait) = state.budget.take(now) {
-                match &state.last {
-                    // Reads go on with what there is, and who verifies the server may try it.
-                    Some(last)
-                        if (need == Need::Members || need == Need::Candidate && has_leader)
-                            && last.age() <= self.config.timing.max_stale =>
-                    {
-                        return Ok((Arc::clone(last), Duration::ZERO));
-                    }
-                    _ => return Err(Step::Wait(wait)),
-                }
+                return self.without_a_look(&state, need, wait, now.saturating_sub(since));
             }
             state.must_look = false;
             (state.preferred, state.last.clone())
@@ -288,6 +279,34 @@ impl Cluster {
         let known = last.as_ref().map_or(&none, |last| &last.found.addresses);
         let answer = discovery::discover(&self.config, preferred, known, self.look_deadline(since));
         self.learn(answer, now, window)
+    }
+
+    /// What a caller gets while no look is allowed, which is again after `wait`. The last one is a quarter of a
+    /// second old at most then.
+    fn without_a_look(
+        &self,
+        state: &State,
+        need: Need,
+        wait: Duration,
+        waited: Duration,
+    ) -> Result<(Arc<Snapshot>, Duration), Step> {
+        let Some(last) = &state.last else {
+            return Err(state.error.clone().map_or(Step::Wait(wait), Step::Failed));
+        };
+        let has_leader = self.route_to_leader(last).is_ok();
+        let serves = match need {
+            // Reads go on with what there is.
+            Need::Members => true,
+            // Who verifies the server may try it.
+            Need::Candidate => has_leader,
+            // As fresh as the budget allows.
+            Need::Leader => has_leader && last.age() <= LOOK_EVERY,
+        };
+        let left = self.failover_timeout.saturating_sub(waited);
+        if (serves || left.is_zero()) && last.age() <= self.config.timing.max_stale {
+            return Ok((Arc::clone(last), Duration::ZERO));
+        }
+        Err(Step::Wait(wait.min(left.max(MIN_WAIT))))
     }
 
     /// A look takes `timeout` at most; one of a caller who has waited already ends with the wait.
@@ -333,7 +352,7 @@ impl Cluster {
                     Some(last) if last.age() > timing.max_stale => {
                         Err(Step::Failed(Error::too_stale(last.age(), timing.max_stale, &error)))
                     }
-                    Some(last) => Ok((Arc::clone(last), pause)),
+                    Some(last) => Ok((Arc::clone(last), pause.min(timing.max_stale.saturating_sub(last.age())))),
                 }
             }
         }
@@ -387,8 +406,11 @@ enum Unreachable {
     ThereIsOne(String),
 }
 
-/// The longest pause between two looks of a caller who waits.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The longest pause between two looks of a caller who waits: the budget's.
+const LOOK_EVERY: Duration = Duration::from_millis(1000 / Budget::PER_SECOND as u64);
+
+/// The shortest wait that is one.
+const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// A random number; a forked child does not repeat those of its parent.
 fn random() -> usize {
