@@ -1,6 +1,7 @@
 //! Asks the sources in order, under one deadline, and looks up the names in the answer.
 
 mod patroni;
+pub mod probe;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

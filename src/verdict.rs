@@ -76,14 +76,7 @@ impl Fault {
         match sqlstate {
             // PDO's word for every failed connect: the text has to tell.
             Some("08006" | "08001" | "08004" | "08000") | None => {}
-            Some("25006") => return Self::ReadOnly,
-            Some("57P03") => return Self::NotAccepting,
-            Some("57P01" | "57P02" | "57P05") => return Self::Lost,
-            Some("53300") => return Self::TooManyConnections,
-            Some("3D000") => return Self::Login,
-            Some(state) if state.starts_with("28") => return Self::Login,
-            Some(state) if state.starts_with("08") => return Self::Lost,
-            Some(_) => return Self::Other,
+            Some(state) => return Self::of_sqlstate(state),
         }
         let contains = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
         if contains(NOT_ACCEPTING) {
@@ -109,6 +102,20 @@ impl Fault {
             Self::Lost
         } else {
             Self::Other
+        }
+    }
+
+    /// What an SQLSTATE that a server sent says (PostgreSQL manual, appendix A).
+    pub fn of_sqlstate(state: &str) -> Self {
+        match state {
+            "25006" => Self::ReadOnly,
+            "57P03" => Self::NotAccepting,
+            "57P01" | "57P02" | "57P05" => Self::Lost,
+            "53300" => Self::TooManyConnections,
+            "3D000" => Self::Login,
+            state if state.starts_with("28") => Self::Login,
+            state if state.starts_with("08") => Self::Lost,
+            _ => Self::Other,
         }
     }
 

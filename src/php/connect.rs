@@ -13,12 +13,14 @@ use super::wait::{self, Ended};
 use super::{exceptions, verdicts, zend};
 use crate::backoff;
 use crate::cluster::Cluster;
-use crate::config::Fallback;
+use crate::config::{Fallback, Secret};
+use crate::discovery::probe::{self, Login};
 use crate::dsn::{self, Purpose};
 use crate::error::Error;
 use crate::position::{Lsn, Position};
 use crate::route::Route;
-use crate::sys::clock;
+use crate::sys::clock::{self, Deadline};
+use crate::verdict::Fault;
 
 /// What is to be connected to.
 pub(super) struct Wanted {
@@ -154,7 +156,10 @@ fn attempt(wanted: &Wanted, route: &Route, stage: Stage, maker: &mut dyn Maker, 
         cluster.invalidate();
         return Round::Again;
     };
-    let fault = verdicts::fault(&exception);
+    let mut fault = verdicts::fault(&exception);
+    if fault == Fault::NotConnectedUnread {
+        fault = settled(wanted, route, maker.credentials()).unwrap_or(fault);
+    }
     if !fault.may_pass() {
         zend::throw_object(exception);
         return Round::Thrown;
@@ -164,6 +169,18 @@ fn attempt(wanted: &Wanted, route: &Route, stage: Stage, maker: &mut dyn Maker, 
     }
     tries.last = Some(exception);
     Round::Again
+}
+
+/// What hadsn's own attempt to connect says of a failure that PDO tells in another language.
+fn settled(wanted: &Wanted, route: &Route, (user, password): (Option<String>, Option<String>)) -> Option<Fault> {
+    let config = wanted.cluster.config();
+    let login = Login {
+        route: route.clone(),
+        database: wanted.database.clone().or_else(|| config.database.clone()),
+        user: user?,
+        password: password.map(Secret::new),
+    };
+    probe::fault(login, config, Deadline::after(config.timing.connect_timeout))
 }
 
 /// What a server says of itself.

@@ -240,6 +240,10 @@ impl Maker for InPlace<'_> {
     fn object(&self) -> Option<&ZendObject> {
         self.scratch.object()
     }
+
+    fn credentials(&self) -> (Option<String>, Option<String>) {
+        self.arguments.credentials()
+    }
 }
 
 /// Connects by a static function that makes the object.
@@ -264,6 +268,10 @@ impl Maker for ByFunction<'_> {
 
     fn object(&self) -> Option<&ZendObject> {
         self.made.object()
+    }
+
+    fn credentials(&self) -> (Option<String>, Option<String>) {
+        self.arguments.credentials()
     }
 }
 

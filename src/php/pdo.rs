@@ -49,6 +49,11 @@ impl Arguments {
         Self { user, password, options: zend::array(merged), is_persistent }
     }
 
+    /// User and password.
+    pub(super) fn credentials(&self) -> (Option<String>, Option<String>) {
+        (self.user.string(), self.password.string())
+    }
+
     /// With the DSN in front: the arguments of the constructor.
     pub(super) fn with(&self, dsn: &str) -> [Zval; 4] {
         [zend::text(dsn), self.user.shallow_clone(), self.password.shallow_clone(), self.options.shallow_clone()]
@@ -66,6 +71,9 @@ pub(super) trait Maker {
 
     /// What was connected last.
     fn object(&self) -> Option<&ZendObject>;
+
+    /// The user and the password that it connects with.
+    fn credentials(&self) -> (Option<String>, Option<String>);
 }
 
 /// Makes a new object for each connection.
@@ -105,6 +113,10 @@ impl Maker for Fresh<'_> {
 
     fn object(&self) -> Option<&ZendObject> {
         self.made.object()
+    }
+
+    fn credentials(&self) -> (Option<String>, Option<String>) {
+        self.arguments.credentials()
     }
 }
 
