@@ -26,6 +26,8 @@ pub enum Kind {
 pub struct Error {
     kind: Kind,
     message: String,
+    /// The message without the text that it is about, where it shows one.
+    discreet: Option<String>,
     is_not_configured: bool,
 }
 
@@ -63,7 +65,9 @@ impl Error {
 
     /// The value of an option can't be used.
     pub(crate) fn option(name: &str, value: &str, reason: impl fmt::Display) -> Self {
-        Self::new(Kind::Config, format!("option {name}: {}: {reason}", shown(value)))
+        let discreet = format!("option {name}: can't be used as it stands there ({WITHHELD})");
+        let shown = format!("option {name}: {}: {reason}", shown(value));
+        Self { discreet: Some(discreet), ..Self::new(Kind::Config, shown) }
     }
 
     /// The value of an option can't be used, and it is a secret.
@@ -73,7 +77,25 @@ impl Error {
 
     /// There is no option of that name.
     pub(crate) fn unknown_option(name: &str, known: &str) -> Self {
-        Self::new(Kind::Config, format!("unknown option {}: the options are {known}", shown(name)))
+        let discreet = format!("unknown option ({WITHHELD}): the options are {known}");
+        let shown = format!("unknown option {}: the options are {known}", shown(name));
+        Self { discreet: Some(discreet), ..Self::new(Kind::Config, shown) }
+    }
+
+    /// An option has no value.
+    pub(crate) fn no_value(pair: &str) -> Self {
+        let discreet = format!("an option has no = ({WITHHELD}): expected name=value");
+        let shown = format!("option {}: expected name=value", shown(pair));
+        Self { discreet: Some(discreet), ..Self::new(Kind::Config, shown) }
+    }
+
+    /// `self` without the text that it is about: the text may be part of a secret.
+    #[must_use]
+    pub(crate) fn discreet(mut self) -> Self {
+        if let Some(discreet) = self.discreet.take() {
+            self.message = discreet;
+        }
+        self
     }
 
     /// The option stands there twice.
@@ -220,7 +242,7 @@ impl Error {
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), is_not_configured: false }
+        Self { kind, message: message.into(), discreet: None, is_not_configured: false }
     }
 }
 
@@ -250,6 +272,9 @@ pub(crate) fn shown(text: &str) -> String {
     out.push('"');
     out
 }
+
+/// Why a message does not show its text.
+const WITHHELD: &str = "not shown, since it may belong to patroni_password: write & as %26 there";
 
 /// How many characters of a foreign text a message shows.
 const SHOWN_CHARS: usize = 80;

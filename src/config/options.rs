@@ -34,7 +34,9 @@ pub(super) fn parse(text: &str) -> Result<Config, Error> {
         Config { database: first.database.clone(), credentials: first.credentials.clone(), ..Config::with_defaults() };
     let mut options = Options::default();
     for (name, value) in &first.options {
-        options.set(&mut config, name, value)?;
+        // What stands behind a password may be cut off it by a raw &.
+        let is_after_password = options.patroni_password.is_some();
+        options.set(&mut config, name, value).map_err(|e| if is_after_password { e.discreet() } else { e })?;
     }
     options.finish(&mut config)?;
 
@@ -427,9 +429,23 @@ mod tests {
 
     #[test]
     fn a_space_in_a_password_shows_none_of_it() {
-        for text in ["patroni://u:hunter2 x@a/app", "patroni://u:x hunter2@a/app", "patroni://u:hunter2\n@a"] {
+        for text in [
+            "patroni://u:hunter2 x@a/app",
+            "patroni://u:x hunter2@a/app",
+            "patroni://u:hunter2\n@a",
+            "patroni://u:1 hunter2://@a",
+            "patroni://u:hunter2 ://x@a",
+        ] {
             let error = Config::parse(text).unwrap_err();
-            assert!(error.message().contains("%20") && !error.message().contains("hunter2"), "{error}");
+            assert!(!error.message().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_password_is_not_shown() {
+        for rest in ["hunter2=x", "ttl=hunter2", "map=hunter2", "sslmode=hunter2", "reader=hunter2"] {
+            let error = config(&format!("patroni_user=u&patroni_password=s3&{rest}")).unwrap_err();
+            assert!(!error.message().contains("hunter2") && error.message().contains("%26"), "{error}");
         }
     }
 

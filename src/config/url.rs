@@ -49,10 +49,10 @@ impl SourceUrl {
         })?;
         let scheme = Scheme::parse(scheme_text).ok_or_else(|| {
             let known = "patroni, patroni+https, patroni+srv, patroni+https+srv, postgresql and postgresql+srv";
-            if scheme_text.contains(['@', ':']) {
-                bad(&format!("unknown scheme: the schemes are {known}"))
-            } else {
-                bad(&format!("unknown scheme {}: the schemes are {known}", shown(scheme_text)))
+            // Any other text may be what a raw space has cut off a password.
+            match LIKELY_SCHEMES.iter().find(|likely| scheme_text.eq_ignore_ascii_case(likely)) {
+                Some(_) => bad(&format!("unknown scheme {}: the schemes are {known}", shown(scheme_text))),
+                None => bad(&format!("unknown scheme: the schemes are {known}")),
             }
         })?;
         if let Scheme::Later(name) = scheme {
@@ -67,8 +67,12 @@ impl SourceUrl {
             None => (rest, None),
         };
         let (authority, path) = address.split_once('/').unwrap_or((address, ""));
-        if path.contains('@') {
-            return Err(bad("an @ stands behind the first /: in user and password write / as %2F and @ as %40"));
+        // What stands in front of such an @ may be a password, and where the parts begin is not known.
+        if path.contains('@') || query.is_some_and(|query| query.contains('@')) {
+            return Err(bad(
+                "an @ stands behind the hosts: write / as %2F, ? as %3F and @ as %40 in user and password, \
+                 and @ as %40 in a value",
+            ));
         }
         let (userinfo, hosts) = match authority.rsplit_once('@') {
             Some((userinfo, _)) if userinfo.contains('@') => {
@@ -77,22 +81,14 @@ impl SourceUrl {
             Some((userinfo, hosts)) => (Some(userinfo), hosts),
             None => (None, authority),
         };
-        // Without a userinfo, an @ further on may mean that what stands here is the beginning of one.
-        let may_be_secret = userinfo.is_none() && text.contains('@');
-
         if hosts.is_empty() {
             return Err(bad("no host: name the hosts, separated by commas"));
         }
         let endpoints = hosts
             .split(',')
             .map(|host| {
-                Endpoint::parse(host, PATRONI_PORT).map_err(|reason| {
-                    if may_be_secret {
-                        bad(&format!("a host can't be used: {reason}"))
-                    } else {
-                        bad(&format!("host {}: {reason}", shown(host)))
-                    }
-                })
+                Endpoint::parse(host, PATRONI_PORT)
+                    .map_err(|reason| bad(&format!("host {}: {reason}", shown_host(host))))
             })
             .collect::<Result<_, _>>()?;
 
@@ -103,7 +99,7 @@ impl SourceUrl {
             "" => None,
             path => Some(decode(path).map_err(|e| bad(&format!("database {}: {e}", shown(path))))?),
         };
-        let options = split_query(query.unwrap_or(""), position)?;
+        let options = split_query(query.unwrap_or(""))?;
         let display = display(scheme_text, hosts, path, query.unwrap_or(""));
         let credentials = match userinfo {
             None => Credentials::default(),
@@ -126,30 +122,33 @@ fn split_userinfo(userinfo: &str) -> Result<Credentials, String> {
     Ok(Credentials { user: Some(user), password: password.map(Secret::new) })
 }
 
-fn split_query(query: &str, position: usize) -> Result<Vec<(String, String)>, Error> {
+fn split_query(query: &str) -> Result<Vec<(String, String)>, Error> {
     if query.is_empty() {
         return Ok(Vec::new());
     }
+    // What stands behind a password may be cut off it by a raw &.
+    let mut is_after_password = false;
     query
         .split('&')
         .map(|pair| {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                if pair.contains('@') {
-                    Error::source(position, "an option has no =: options are written name=value and joined by &")
-                } else {
-                    Error::source(position, format_args!("option {}: expected name=value", shown(pair)))
-                }
+            let discreet = |error: Error| if is_after_password { error.discreet() } else { error };
+            let (name, value) = pair.split_once('=').ok_or_else(|| discreet(Error::no_value(pair)))?;
+            let value = decode(value).map_err(|e| match SECRET_OPTIONS.contains(&name) {
+                true => Error::secret_option(name, e),
+                false => discreet(Error::option(name, value, e)),
             })?;
-            if name.contains('@') {
-                return Err(Error::source(
-                    position,
-                    "an @ stands behind the first ?: in user and password write ? as %3F and @ as %40",
-                ));
-            }
-            let value = decode(value).map_err(|e| Error::secret_option(&shown(name), e))?;
+            is_after_password |= name == PASSWORD_OPTION;
             Ok((name.to_owned(), value))
         })
         .collect()
+}
+
+/// A host for a message: without its port, if that is none. It is half a password when the @ was forgotten.
+fn shown_host(host: &str) -> String {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.bytes().all(|b| b.is_ascii_digit()) => shown(name),
+        _ => shown(host),
+    }
 }
 
 /// Percent-decodes; `+` stays a plus.
@@ -185,10 +184,17 @@ fn display(scheme: &str, hosts: &str, path: &str, query: &str) -> String {
     out
 }
 
+/// The option that holds a password.
+pub(super) const PASSWORD_OPTION: &str = "patroni_password";
+
 /// Options that are left out wherever a source is shown.
-pub(super) const SECRET_OPTIONS: [&str; 2] = ["patroni_user", "patroni_password"];
+pub(super) const SECRET_OPTIONS: [&str; 2] = ["patroni_user", PASSWORD_OPTION];
 
 const LATER_SCHEMES: [&str; 5] = ["patroni+https", "patroni+srv", "patroni+https+srv", "postgresql", "postgresql+srv"];
+
+/// What people write instead: shown when it is refused.
+const LIKELY_SCHEMES: [&str; 10] =
+    ["patroni", "postgresql", "postgres", "pgsql", "http", "https", "etcd", "srv", "dns", "jdbc"];
 
 /// Where Patroni's REST API listens unless it is told otherwise (Patroni, `restapi.listen`).
 const PATRONI_PORT: u16 = 8008;
@@ -229,6 +235,17 @@ mod tests {
             "hunter2@host/app",
             "patroni://:hunter2@host/app",
             "patroni://host/app?patroni_password=hunter2%",
+            "patroni://host/app?patroni_user=u&patroni_password=s3&hunter2",
+            "patroni://host/app?patroni_user=u&patroni_password=s3&x=%&hunter2%",
+            "patroni://u:hunter2/app",
+            "patroni://u:hunter2,x/app",
+            "patroni://u:1?hunter2&x@h1/app",
+            "patroni://u:1?hunter2=@h1",
+            "patroni://u:1?ttl=hunter2@h1/app",
+            "patroni://u:1?application_name=hunter2@h1/app",
+            "patroni://u:a@hunter2?x@h1/app",
+            "patroni://u:1/hunter2%?x@h1/app",
+            "hunter2://@h1/app",
         ] {
             let error = parse(text).unwrap_err();
             assert!(!error.message().contains("hunter2"), "{text}: {error}");
