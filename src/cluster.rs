@@ -3,7 +3,6 @@
 //! Nothing here waits for a leader: a caller that has to gets [`Step::Wait`], sleeps where PHP can
 //! run its signal handlers, and asks again.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::error::Error;
 use crate::route::{self, Addresses, Route};
 use crate::select;
 use crate::sys::clock::{self, Deadline};
-use crate::sys::fork;
+use crate::sys::{fork, random};
 use crate::topology::Topology;
 
 /// A cluster that is asked for its leader and its replicas.
@@ -28,6 +27,8 @@ pub struct Cluster {
     state: Mutex<State>,
     epoch: AtomicU64,
     turn: AtomicUsize,
+    /// The [`fork::generation`] that `turn` belongs to.
+    generation: AtomicUsize,
 }
 
 /// What a call for a writer or a reader came to.
@@ -127,7 +128,8 @@ impl Cluster {
             config: Arc::new(config),
             state: Mutex::default(),
             epoch: AtomicU64::new(0),
-            turn: AtomicUsize::new(fastrand::usize(..)),
+            turn: AtomicUsize::new(random::number()),
+            generation: AtomicUsize::new(fork::generation()),
         }
     }
 
@@ -173,7 +175,7 @@ impl Cluster {
         };
         let waited = clock::boottime().saturating_sub(since);
         match self.failover_timeout.checked_sub(waited) {
-            Some(left) if !left.is_zero() => Step::Wait(backoff::pause(LOOK_EVERY, fastrand::f64()).min(left)),
+            Some(left) if !left.is_zero() => Step::Wait(backoff::pause(LOOK_EVERY, random::chance()).min(left)),
             _ => Step::Failed(Error::no_leader(&snapshot.found.answered_by, waited, reason)),
         }
     }
@@ -197,9 +199,14 @@ impl Cluster {
 
     /// Which of `count` routes of a reader to take now.
     pub fn pick(&self, count: usize) -> usize {
+        // Children that went on where their parent stood would all take the same one.
+        let generation = fork::generation();
+        if self.generation.swap(generation, Ordering::Relaxed) != generation {
+            self.turn.store(random::number(), Ordering::Relaxed);
+        }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let random = match self.config.reader.strategy {
-            Strategy::Random => random(),
+            Strategy::Random => random::number(),
             Strategy::RoundRobin | Strategy::LeastLag => 0,
         };
         select::pick(self.config.reader.strategy, count, turn, random)
@@ -411,13 +418,3 @@ const LOOK_EVERY: Duration = Duration::from_millis(1000 / Budget::PER_SECOND as 
 
 /// The shortest wait that is one.
 const MIN_WAIT: Duration = Duration::from_millis(1);
-
-/// A random number; a forked child does not repeat those of its parent.
-fn random() -> usize {
-    thread_local!(static GENERATION: Cell<usize> = const { Cell::new(0) });
-    let generation = fork::generation();
-    if GENERATION.replace(generation) != generation {
-        fastrand::seed(u64::from(clock::boottime().subsec_nanos()) ^ (u64::from(std::process::id()) << 32));
-    }
-    fastrand::usize(..)
-}

@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod fork;
 pub mod names;
+pub mod random;
 pub mod signals;
 pub mod thread;

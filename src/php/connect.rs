@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::position::{Lsn, Position};
 use crate::route::Route;
 use crate::sys::clock::{self, Deadline};
+use crate::sys::random;
 use crate::verdict::Fault;
 
 /// What is to be connected to.
@@ -60,7 +61,7 @@ pub(super) fn run(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker
             exceptions::throw_after(out_of_time(wanted, waited), tries.last.take());
             return false;
         };
-        let pause = backoff::full_jitter(tries.count, fastrand::f64()).min(left);
+        let pause = backoff::full_jitter(tries.count, random::chance()).min(left);
         if !pause.is_zero() && wait::sleep(call, since, pause).is_err_and(|ended| thrown(ended, &mut tries)) {
             return false;
         }
