@@ -29,6 +29,17 @@ impl Host {
         Ok(Self::Name(text.to_owned()))
     }
 
+    /// Whether it is the same host: names do not depend on case or on the dot at the end (RFC 4343).
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(one), Self::Name(other)) => {
+                let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+                plain(one) == plain(other)
+            }
+            _ => self == other,
+        }
+    }
+
     /// The name, if it has to be looked up.
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -173,6 +184,13 @@ mod tests {
         ] {
             assert_eq!(Endpoint::parse(text, 8008).map(|e| e.to_string()), Ok(written.to_owned()));
         }
+    }
+
+    #[test]
+    fn names_are_compared_as_dns_does() {
+        let same = |one: &str, other: &str| Host::parse(one).unwrap().is_same_as(&Host::parse(other).unwrap());
+        assert!(same("DB1.Example.com.", "db1.example.com") && same("10.0.0.1", "10.0.0.1"));
+        assert!(!same("db1", "db2") && !same("10.0.0.1", "10.0.0.2"));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use crate::backoff::{self, Budget};
 use crate::config::{Config, Fallback, ReaderPolicy, Strategy};
-use crate::discovery::{self, Found, Preferred};
+use crate::discovery::{self, Found, Memory};
 use crate::error::Error;
-use crate::route::{self, Addresses, Route};
+use crate::route::{self, Route};
 use crate::select;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::{fork, random};
@@ -58,7 +58,7 @@ pub struct Answer {
 pub struct Snapshot {
     /// What was found.
     pub found: Found,
-    /// When, by [`clock::boottime`].
+    /// When it was asked for, by [`clock::boottime`].
     at: Duration,
 }
 
@@ -110,7 +110,7 @@ impl Freshness {
 #[derive(Debug, Default)]
 struct State {
     last: Option<Arc<Snapshot>>,
-    preferred: Preferred,
+    memory: Memory,
     is_suspect: bool,
     /// The next call has to look, whatever is cached.
     must_look: bool,
@@ -162,36 +162,37 @@ impl Cluster {
 
     fn leader(&self, need: Need, since: Duration) -> Step {
         let window = self.config.timing.leader_window();
-        let (snapshot, valid_for) = match self.current(window, need, since) {
+        let current = match self.current(window, need, since) {
             Ok(current) => current,
             Err(step) => return step,
         };
-        let reason = match self.route_to_leader(&snapshot) {
-            Ok(route) => return self.ready(vec![route], valid_for),
+        let answered_by = &current.snapshot.found.answered_by;
+        let reason = match self.route_to_leader(&current.snapshot) {
+            Ok(route) => return current.ready(vec![route]),
             Err(Unreachable::ThereIsOne(reason)) => {
-                return Step::Failed(Error::leader_refused(&snapshot.found.answered_by, reason));
+                return Step::Failed(Error::leader_refused(answered_by, reason));
             }
             Err(Unreachable::NoLeader(reason)) => reason,
         };
         let waited = clock::boottime().saturating_sub(since);
         match self.failover_timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Step::Wait(backoff::pause(LOOK_EVERY, random::chance()).min(left)),
-            _ => Step::Failed(Error::no_leader(&snapshot.found.answered_by, waited, reason)),
+            _ => Step::Failed(Error::no_leader(answered_by, waited, reason)),
         }
     }
 
     /// The ways to the replicas that fit, or to the leader, for a call that began at `since`.
     /// `max_lag` (bytes) replaces the option of that name.
     pub fn reader(&self, max_lag: Option<u64>, since: Duration) -> Step {
-        let (snapshot, valid_for) = match self.current(self.config.timing.ttl, Need::Members, since) {
+        let current = match self.current(self.config.timing.ttl, Need::Members, since) {
             Ok(current) => current,
             Err(step) => return step,
         };
         let policy = ReaderPolicy { max_lag: max_lag.or(self.config.reader.max_lag), ..self.config.reader.clone() };
-        let found = &snapshot.found;
+        let found = &current.snapshot.found;
         let reach = |member: &_| Route::to(member, &self.config, &found.addresses);
         match select::readers(&found.topology, &policy, reach) {
-            Ok(reached) => self.ready(reached.into_iter().map(|(_, route)| route).collect(), valid_for),
+            Ok(reached) => current.ready(reached.into_iter().map(|(_, route)| route).collect()),
             Err(_) if policy.fallback == Fallback::Writer => self.writer(since),
             Err(reasons) => Step::Failed(Error::no_replica(&found.answered_by, reasons)),
         }
@@ -220,7 +221,7 @@ impl Cluster {
     pub fn topology(&self) -> Result<Arc<Snapshot>, Error> {
         let since = clock::boottime();
         match self.current(self.config.timing.ttl, Need::Members, since) {
-            Ok((snapshot, _)) => Ok(snapshot),
+            Ok(current) => Ok(current.snapshot),
             Err(Step::Failed(error)) => Err(error),
             // `Need::Members` is served by what there is, and waits for nothing else.
             Err(Step::Wait(_) | Step::Ready(_)) => Err(self.last_error()),
@@ -257,11 +258,10 @@ impl Cluster {
         }
     }
 
-    /// The topology to answer from, not older than `window` unless the sources are silent, and for
-    /// how long it may be used without coming here again.
-    fn current(&self, window: Duration, need: Need, since: Duration) -> Result<(Arc<Snapshot>, Duration), Step> {
+    /// The topology to answer from, not older than `window` unless the sources are silent.
+    fn current(&self, window: Duration, need: Need, since: Duration) -> Result<Current, Step> {
         let now = clock::boottime();
-        let (preferred, last) = {
+        let memory = {
             let mut state = self.state.lock();
             let has_leader = state.last.as_ref().is_some_and(|last| self.route_to_leader(last).is_ok());
             if let Some(last) = &state.last
@@ -272,7 +272,7 @@ impl Cluster {
                 let usable_for = self.config.timing.max_stale.saturating_sub(last.age());
                 let valid_for = fresh_for.max(state.held_off_until.saturating_sub(now).min(usable_for));
                 if !valid_for.is_zero() {
-                    return Ok((Arc::clone(last), valid_for));
+                    return Ok(self.current_of(last, valid_for));
                 }
             }
             let is_trouble = state.is_suspect || state.error.is_some() || (state.last.is_some() && !has_leader);
@@ -280,23 +280,15 @@ impl Cluster {
                 return self.without_a_look(&state, need, wait, now.saturating_sub(since));
             }
             state.must_look = false;
-            (state.preferred, state.last.clone())
+            state.memory.clone()
         };
-        let none = Addresses::new();
-        let known = last.as_ref().map_or(&none, |last| &last.found.addresses);
-        let answer = discovery::discover(&self.config, preferred, known, self.look_deadline(since));
+        let answer = discovery::discover(&self.config, &memory, self.look_deadline(since));
         self.learn(answer, now, window)
     }
 
     /// What a caller gets while no look is allowed, which is again after `wait`. The last one is a quarter of a
     /// second old at most then.
-    fn without_a_look(
-        &self,
-        state: &State,
-        need: Need,
-        wait: Duration,
-        waited: Duration,
-    ) -> Result<(Arc<Snapshot>, Duration), Step> {
+    fn without_a_look(&self, state: &State, need: Need, wait: Duration, waited: Duration) -> Result<Current, Step> {
         let Some(last) = &state.last else {
             return Err(state.error.clone().map_or(Step::Wait(wait), Step::Failed));
         };
@@ -311,7 +303,7 @@ impl Cluster {
         };
         let left = self.failover_timeout.saturating_sub(waited);
         if (serves || left.is_zero()) && last.age() <= self.config.timing.max_stale {
-            return Ok((Arc::clone(last), Duration::ZERO));
+            return Ok(self.current_of(last, Duration::ZERO));
         }
         Err(Step::Wait(wait.min(left.max(MIN_WAIT))))
     }
@@ -328,25 +320,21 @@ impl Cluster {
     }
 
     /// Takes in what a look that began at `asked_at` came to.
-    fn learn(
-        &self,
-        answer: Result<Found, Error>,
-        asked_at: Duration,
-        window: Duration,
-    ) -> Result<(Arc<Snapshot>, Duration), Step> {
+    fn learn(&self, answer: Result<Found, Error>, asked_at: Duration, window: Duration) -> Result<Current, Step> {
         let timing = &self.config.timing;
         let now = clock::boottime();
         let mut state = self.state.lock();
         match answer {
             Ok(found) => {
-                state.preferred = found.preferred;
+                state.memory = found.remember(&state.memory);
                 state.is_suspect = state.must_look;
                 state.held_off_until = Duration::ZERO;
                 state.error = None;
-                let snapshot = Arc::new(Snapshot { found, at: now });
+                // What the answer says was true at some moment since it was asked for.
+                let snapshot = Arc::new(Snapshot { found, at: asked_at });
                 state.last = Some(Arc::clone(&snapshot));
-                self.epoch.fetch_add(1, Ordering::Relaxed);
-                Ok((snapshot, window))
+                let epoch = self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
+                Ok(Current { valid_for: window.saturating_sub(snapshot.age()), snapshot, epoch })
             }
             Err(error) => {
                 // While the last topology serves, a sixth of the time at most is spent on asking.
@@ -359,7 +347,7 @@ impl Cluster {
                     Some(last) if last.age() > timing.max_stale => {
                         Err(Step::Failed(Error::too_stale(last.age(), timing.max_stale, &error)))
                     }
-                    Some(last) => Ok((Arc::clone(last), pause.min(timing.max_stale.saturating_sub(last.age())))),
+                    Some(last) => Ok(self.current_of(last, pause.min(timing.max_stale.saturating_sub(last.age())))),
                 }
             }
         }
@@ -372,8 +360,9 @@ impl Cluster {
             .map_err(|e| Unreachable::ThereIsOne(format!("the leader {}: {e}", crate::error::shown(&leader.name))))
     }
 
-    fn ready(&self, routes: Vec<Route>, valid_for: Duration) -> Step {
-        Step::Ready(Answer { routes, valid_for, epoch: self.epoch() })
+    /// What is current, read under the lock.
+    fn current_of(&self, last: &Arc<Snapshot>, valid_for: Duration) -> Current {
+        Current { snapshot: Arc::clone(last), valid_for, epoch: self.epoch() }
     }
 
     fn last_error(&self) -> Error {
@@ -391,6 +380,21 @@ impl Snapshot {
     /// Its topology.
     pub fn topology(&self) -> &Topology {
         &self.found.topology
+    }
+}
+
+/// What to answer from.
+struct Current {
+    snapshot: Arc<Snapshot>,
+    /// For how long it may be used without coming here again.
+    valid_for: Duration,
+    /// The epoch that it belongs to: one that has passed since makes the answer void.
+    epoch: u64,
+}
+
+impl Current {
+    fn ready(&self, routes: Vec<Route>) -> Step {
+        Step::Ready(Answer { routes, valid_for: self.valid_for, epoch: self.epoch })
     }
 }
 

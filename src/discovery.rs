@@ -33,6 +33,18 @@ pub struct Found {
     pub preferred: Preferred,
 }
 
+impl Found {
+    /// What is worth knowing the next time. While there is no leader, the timeline of the last one.
+    pub fn remember(&self, before: &Memory) -> Memory {
+        let leader = self.topology.leader().ok();
+        Memory {
+            preferred: self.preferred,
+            addresses: self.addresses.clone(),
+            timeline: leader.map_or(before.timeline, |leader| leader.timeline),
+        }
+    }
+}
+
 /// The endpoint that answered well the last time: numbers of its source and of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Preferred {
@@ -40,20 +52,27 @@ pub struct Preferred {
     endpoint: usize,
 }
 
-/// Asks the sources, until one gives an answer. An answer without a leader that may be connected to
-/// is taken only when no other endpoint of the source has a better one.
+/// What the last answer taught.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Whom to ask first.
+    pub preferred: Preferred,
+    /// The addresses of hosts that are given by name.
+    pub addresses: Addresses,
+    /// The timeline of the leader.
+    pub timeline: Option<u32>,
+}
+
+/// Asks the sources, until one gives an answer. An answer without a leader that may be connected to, or whose
+/// leader is on a lower timeline than the one known before, is taken only when no other endpoint of
+/// the source has a better one.
 ///
-/// `known` are the addresses of the last answer. Ends by `deadline`.
+/// Ends by `deadline`.
 ///
 /// # Errors
 ///
 /// [`Kind::Discovery`](crate::error::Kind::Discovery), with every endpoint and its reason.
-pub fn discover(
-    config: &Arc<Config>,
-    preferred: Preferred,
-    known: &Addresses,
-    deadline: Deadline,
-) -> Result<Found, Error> {
+pub fn discover(config: &Arc<Config>, memory: &Memory, deadline: Deadline) -> Result<Found, Error> {
     let mut failures = Vec::new();
     for (number, source) in config.sources.iter().enumerate() {
         let Some(remaining) = deadline.remaining() else {
@@ -63,10 +82,10 @@ pub fn discover(
         // A silent source must leave time for those behind it.
         let sources_left = u32::try_from(config.sources.len() - number).unwrap_or(u32::MAX);
         let share = deadline.or_after(remaining / sources_left);
-        let first = if preferred.source == number { preferred.endpoint } else { 0 };
-        match ask(source, first, config, share) {
+        let first = if memory.preferred.source == number { memory.preferred.endpoint } else { 0 };
+        match ask(source, first, config, memory, share) {
             Ok((endpoint, topology)) => {
-                let addresses = look_up_members(&topology, config, known, deadline);
+                let addresses = look_up_members(&topology, config, &memory.addresses, deadline);
                 let answered_by = name(source, endpoint);
                 return Ok(Found {
                     topology,
@@ -88,13 +107,14 @@ fn ask(
     source: &Source,
     first: usize,
     config: &Arc<Config>,
+    memory: &Memory,
     deadline: Deadline,
 ) -> Result<(usize, Topology), Vec<String>> {
     let first = if first < source.endpoints.len() { first } else { 0 };
     let is_alone = source.endpoints.len() == 1;
     let first_deadline = if is_alone { deadline } else { deadline.or_after(config.timing.hedge) };
 
-    let mut round = Round::new(source, config);
+    let mut round = Round::new(source, config, memory.timeline);
     let answer = fetch(source.kind, &source.endpoints[first], config, first_deadline);
     let was_cut_short = matches!(&answer, Err(reason) if reason.is_timeout) && first_deadline < deadline;
     if !was_cut_short && let Some(good) = round.take(first, answer) {
@@ -113,8 +133,10 @@ fn ask(
 struct Round<'a> {
     source: &'a Source,
     config: &'a Arc<Config>,
-    /// The first answer without a usable leader.
-    weak: Option<(usize, Topology)>,
+    /// The timeline of the leader that was known before.
+    timeline: Option<u32>,
+    /// The best answer that may be wrong, and how good it is.
+    weak: Option<(Worth, usize, Topology)>,
     failures: Vec<Failure>,
 }
 
@@ -124,18 +146,22 @@ struct Failure {
 }
 
 impl<'a> Round<'a> {
-    fn new(source: &'a Source, config: &'a Arc<Config>) -> Self {
-        Self { source, config, weak: None, failures: Vec::new() }
+    fn new(source: &'a Source, config: &'a Arc<Config>, timeline: Option<u32>) -> Self {
+        Self { source, config, timeline, weak: None, failures: Vec::new() }
     }
 
     /// Takes an answer in; hands it back if it is a good one.
     fn take(&mut self, endpoint: usize, answer: Result<Topology, Reason>) -> Option<(usize, Topology)> {
         match answer {
-            Ok(topology) if has_usable_leader(&topology, self.config) => Some((endpoint, topology)),
-            Ok(topology) => {
-                self.weak.get_or_insert((endpoint, topology));
-                None
-            }
+            Ok(topology) => match worth(&topology, self.config, self.timeline) {
+                Worth::Good => Some((endpoint, topology)),
+                worth => {
+                    if self.weak.as_ref().is_none_or(|(best, ..)| worth > *best) {
+                        self.weak = Some((worth, endpoint, topology));
+                    }
+                    None
+                }
+            },
             Err(reason) => {
                 let text = format!("{}: {reason}", name(self.source, endpoint), reason = reason.text);
                 self.failures.push(Failure { endpoint, text });
@@ -200,8 +226,8 @@ impl<'a> Round<'a> {
     }
 
     fn end(mut self) -> Result<(usize, Topology), Vec<String>> {
-        if let Some(weak) = self.weak {
-            return Ok(weak);
+        if let Some((_, endpoint, topology)) = self.weak {
+            return Ok((endpoint, topology));
         }
         self.failures.sort_by_key(|failure| failure.endpoint);
         Err(self.failures.into_iter().map(|failure| failure.text).collect())
@@ -264,15 +290,27 @@ fn name(source: &Source, endpoint: usize) -> String {
     format!("{kind} {}", source.endpoints[endpoint])
 }
 
+/// What an answer is worth, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// Its leader is on a lower timeline than the one known before: it was deposed, unless all agree on it.
+    Outdated,
+    /// It knows no leader that may be connected to.
+    Leaderless,
+    Good,
+}
+
 /// Names are not looked up yet: one that is still unknown counts as usable.
-fn has_usable_leader(topology: &Topology, config: &Config) -> bool {
-    topology.leader().is_ok_and(|leader| {
-        let route = Route::to(leader, config, &Addresses::new());
-        match route {
-            Ok(_) | Err(NoRoute::Unresolved(_)) => true,
-            Err(NoRoute::NotAllowed(target)) => target.host.name().is_some(),
-        }
-    })
+fn worth(topology: &Topology, config: &Config, timeline: Option<u32>) -> Worth {
+    let Ok(leader) = topology.leader() else { return Worth::Leaderless };
+    match Route::to(leader, config, &Addresses::new()) {
+        Err(NoRoute::NotAllowed(target)) if target.host.name().is_none() => return Worth::Leaderless,
+        Ok(_) | Err(_) => {}
+    }
+    match (leader.timeline, timeline) {
+        (Some(now), Some(before)) if now < before => Worth::Outdated,
+        _ => Worth::Good,
+    }
 }
 
 /// The addresses of members that are given by name. A name that does not answer now keeps the address that it had.

@@ -4,6 +4,7 @@
 //! be dropped lives in a [`BailoutGuard`](ext_php_rs::zend::BailoutGuard) while Zend is called, and
 //! no lock is ever held then.
 
+mod arguments;
 #[cfg(feature = "bench")]
 mod bench;
 mod classes;
@@ -48,6 +49,7 @@ extern "C" fn start_up(_type: i32, module_number: i32) -> i32 {
 /// RINIT: PDO may have been loaded after hadsn.
 extern "C" fn start_request(_type: i32, _module_number: i32) -> i32 {
     zend::status_of(|| {
+        request::begin();
         hook::install();
         Ok(())
     })

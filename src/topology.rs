@@ -14,22 +14,34 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The member that leads: its role is leader, it runs, and nobody else claims as much on the
-    /// same timeline. Of two on different timelines the higher one leads: the other was deposed.
+    /// The member that leads: its role is leader, it runs, and nobody else claims as much. Of two on
+    /// different timelines the higher one leads, since the other was deposed; even when the higher one can't
+    /// be used yet.
     ///
     /// # Errors
     ///
     /// Why nobody does.
     pub fn leader(&self) -> Result<&Member, NoLeader> {
-        let claims = || self.members.iter().filter(|m| m.role == Role::Leader && m.is_running());
-        let highest = claims().map(|m| m.timeline).max();
-        let mut top = claims().filter(|m| Some(m.timeline) == highest);
-        match (top.next(), top.next()) {
-            (Some(leader), None) => Ok(leader),
-            (Some(one), Some(other)) => {
-                Err(NoLeader::Split { names: [one.name.clone(), other.name.clone()], timeline: one.timeline })
+        let members = self.members.iter().map(|m| (&m.role, &m.name, m.timeline));
+        let rejected = self.rejected.iter().map(|m| (&m.role, &m.name, m.timeline));
+        let mut claims: Vec<_> = members.chain(rejected).filter(|(role, ..)| **role == Role::Leader).collect();
+        claims.sort_by_key(|(_, _, timeline)| std::cmp::Reverse(*timeline));
+        if let [(_, one, timeline), (_, other, second), rest @ ..] = claims.as_slice() {
+            // An unknown timeline may be the highest. It is the last here.
+            let is_unknown = rest.last().map_or(*second, |(_, _, last)| *last).is_none();
+            if timeline == second || is_unknown {
+                return Err(NoLeader::Split {
+                    names: [(*one).clone(), (*other).clone()],
+                    timeline: if is_unknown { None } else { *timeline },
+                });
             }
-            (None, _) => Err(self.why_no_leader()),
+        }
+        let top = claims.first().map(|(_, name, timeline)| (name.as_str(), *timeline));
+        let is_top = |m: &&Member| m.role == Role::Leader && top == Some((m.name.as_str(), m.timeline));
+        match self.members.iter().find(is_top) {
+            Some(leader) if leader.is_running() => Ok(leader),
+            Some(leader) => Err(NoLeader::NotRunning { name: leader.name.clone(), state: leader.state.clone() }),
+            None => Err(self.why_no_leader()),
         }
     }
 
@@ -44,9 +56,6 @@ impl Topology {
     }
 
     fn why_no_leader(&self) -> NoLeader {
-        if let Some(member) = self.members.iter().find(|m| m.role == Role::Leader) {
-            return NoLeader::NotRunning { name: member.name.clone(), state: member.state.clone() };
-        }
         if let Some(member) = self.rejected.iter().find(|m| m.role == Role::Leader) {
             return NoLeader::Unusable { name: member.name.clone(), reason: member.reason.clone() };
         }
@@ -97,6 +106,8 @@ pub struct Rejected {
     pub name: String,
     /// Its role.
     pub role: Role,
+    /// The timeline it is on, if known.
+    pub timeline: Option<u32>,
     /// What is wrong with it.
     pub reason: String,
 }
@@ -264,10 +275,24 @@ mod tests {
     fn the_higher_timeline_leads() {
         let one = member("a", "leader", "running", Some(4));
         let two = member("b", "leader", "running", Some(5));
-        let unknown = member("c", "leader", "running", None);
-        assert_eq!(leader_of(vec![one.clone(), two.clone(), unknown.clone()]), Ok("b".into()));
+        assert_eq!(leader_of(vec![one.clone(), two.clone()]), Ok("b".into()));
         assert_eq!(leader_of(vec![two, one]), Ok("b".into()));
-        assert_eq!(leader_of(vec![unknown]), Ok("c".into()));
+        assert_eq!(leader_of(vec![member("c", "leader", "running", None)]), Ok("c".into()));
+    }
+
+    #[test]
+    fn a_deposed_leader_does_not_lead_while_the_new_one_cannot_be_used() {
+        let old = member("a", "leader", "running", Some(4));
+        let starting = member("b", "leader", "starting", Some(5));
+        assert!(
+            matches!(leader_of(vec![old.clone(), starting]), Err(NoLeader::NotRunning { name, .. }) if name == "b")
+        );
+        let unknown = member("b", "leader", "running", None);
+        assert!(matches!(leader_of(vec![old.clone(), unknown]), Err(NoLeader::Split { timeline: None, .. })));
+        let rejected =
+            Rejected { name: "b".into(), role: Role::Leader, timeline: Some(5), reason: "it announces no host".into() };
+        let topology = Topology { members: vec![old], rejected: vec![rejected] };
+        assert!(matches!(topology.leader(), Err(NoLeader::Unusable { name, .. }) if name == "b"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fake::{Behaviour, Fake, cluster, refusing};
 use hadsn::cluster::{Cluster, Step};
 use hadsn::config::Config;
-use hadsn::discovery::{Preferred, discover};
+use hadsn::discovery::{Memory, discover};
 use hadsn::error::{Error, Kind};
 use hadsn::route::Addresses;
 use hadsn::sys::clock::{self, Deadline};
@@ -216,6 +216,24 @@ fn of_two_leaders_the_higher_timeline_is_written_to() {
 }
 
 #[test]
+fn an_endpoint_that_lags_behind_does_not_bring_the_old_leader_back() {
+    let new = cluster(&[("a", "replica", "streaming", 5), ("b", "leader", "running", 5)]);
+    let old = cluster(&[("a", "leader", "running", 4), ("b", "replica", "streaming", 4)]);
+    let (lagging, current) = (Fake::new(Behaviour::Body(new.clone())), Fake::new(Behaviour::Body(new)));
+    let sources = format!("patroni://{},{}/app", lagging.endpoint(), current.endpoint());
+    let cluster_under_test = configured(&sources);
+    assert_eq!(writer(&cluster_under_test).unwrap(), "10.0.0.2");
+    lagging.behave(Behaviour::Body(old.clone()));
+    cluster_under_test.invalidate();
+    assert_eq!(writer(&cluster_under_test).unwrap(), "10.0.0.2");
+    // When all agree on it, the cluster was set back (point-in-time recovery).
+    lagging.behave(Behaviour::Body(old.clone()));
+    current.behave(Behaviour::Body(old));
+    cluster_under_test.invalidate();
+    assert_eq!(writer(&cluster_under_test).unwrap(), "10.0.0.1");
+}
+
+#[test]
 fn the_new_leader_is_handed_out_as_soon_as_it_is_there() {
     let fake = Fake::new(Behaviour::Body(cluster(&[("a", "replica", "running", 1), ("b", "replica", "running", 1)])));
     let cluster_under_test = configured(&format!("patroni://{}/app?failover_timeout=60s", fake.endpoint()));
@@ -279,12 +297,13 @@ fn a_name_that_resolves_no_more_keeps_its_address() {
         r#"{"members":[{"name":"x","role":"leader","state":"running","host":"no-such-host.invalid","port":5432}]}"#;
     let fake = Fake::new(Behaviour::Body(body.into()));
     let config = Arc::new(Config::parse(&format!("patroni://{}/app", fake.endpoint())).unwrap());
-    let known = Addresses::from([
+    let addresses = Addresses::from([
         ("no-such-host.invalid".to_owned(), "10.0.0.1".parse().unwrap()),
         ("gone.invalid".to_owned(), "10.0.0.2".parse().unwrap()),
     ]);
+    let memory = Memory { addresses, ..Memory::default() };
     let deadline = Deadline::after(Duration::from_secs(5));
-    let found = discover(&config, Preferred::default(), &known, deadline).unwrap();
+    let found = discover(&config, &memory, deadline).unwrap();
     assert_eq!(found.addresses, Addresses::from([("no-such-host.invalid".to_owned(), "10.0.0.1".parse().unwrap())]));
 }
 

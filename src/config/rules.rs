@@ -33,7 +33,7 @@ impl AddressMap {
             })?;
             let (host, port) = Endpoint::split(from).map_err(|e| format!("{}: {e}", shown(from)))?;
             let (to_host, to_port) = Endpoint::split(to).map_err(|e| format!("{}: {e}", shown(to)))?;
-            if mappings.iter().any(|m| m.host == host && m.port == port) {
+            if mappings.iter().any(|m| m.host.is_same_as(&host) && m.port == port) {
                 return Err(format!("{}: mapped twice", shown(from)));
             }
             mappings.push(Mapping { host, port, to_host, to_port });
@@ -44,7 +44,7 @@ impl AddressMap {
     /// Where `announced` is reached: the host, and the port if the map names one. An entry with a
     /// port goes before one without.
     pub fn look_up(&self, announced: &Endpoint) -> Option<(&Host, Option<u16>)> {
-        let of_host = |m: &&Mapping| m.host == announced.host;
+        let of_host = |m: &&Mapping| m.host.is_same_as(&announced.host);
         self.0
             .iter()
             .filter(of_host)

@@ -99,14 +99,15 @@ fn parse_member(member: &Value) -> Result<Member, Rejected> {
     let text = |key: &str| member.get(key).and_then(Value::as_str);
     let name = text("name").unwrap_or_default().to_owned();
     let role = Role::parse(text("role").unwrap_or_default());
+    let timeline = member.get("timeline").and_then(Value::as_u64).and_then(|t| u32::try_from(t).ok());
     match address(member) {
-        Err(reason) => Err(Rejected { name, role, reason }),
+        Err(reason) => Err(Rejected { name, role, timeline, reason }),
         Ok(endpoint) => Ok(Member {
             name,
             endpoint,
             role,
             state: text("state").unwrap_or_default().to_owned(),
-            timeline: member.get("timeline").and_then(Value::as_u64).and_then(|t| u32::try_from(t).ok()),
+            timeline,
             lag: lag(member),
             tags: member.get("tags").and_then(Value::as_object).map(parse_tags).unwrap_or_default(),
             api_url: text("api_url").map(str::to_owned),

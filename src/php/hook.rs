@@ -12,8 +12,8 @@ use ext_php_rs::ffi::{_zend_function as zend_function, zend_class_entry};
 use ext_php_rs::types::{ZendObject, Zval};
 use ext_php_rs::zend::{BailoutGuard, ExecuteData, ExecutorGlobals, run_handler};
 
+use super::arguments::{Object, Text, parse};
 use super::connect::{self, Wanted};
-use super::methods::{Object, Text, parse};
 use super::pdo::{self, Arguments, Fresh, Maker};
 use super::request::{self, Role};
 use super::settings::DEFAULT_CLUSTER;

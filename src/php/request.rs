@@ -96,6 +96,14 @@ pub(super) fn suspect_all() {
     REQUEST.with(|request| request.borrow().used.iter().for_each(|used| used.cluster.invalidate()));
 }
 
+/// Begins a request with nothing of the last one, should a fatal error have kept its end from running: its
+/// strings are in memory that is gone.
+pub(super) fn begin() {
+    for used in REQUEST.with(|request| std::mem::take(&mut request.borrow_mut().used)) {
+        std::mem::forget((used.writer.strings, used.reader.strings));
+    }
+}
+
 /// Forgets everything that belongs to the request.
 pub(super) fn end() {
     // Dropped outside the borrow: releasing strings calls into Zend.

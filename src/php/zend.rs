@@ -1,19 +1,26 @@
 //! What ext-php-rs does not declare of Zend, and small wrappers that make it safe to use.
 
+mod host;
+mod register;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use ext_php_rs::boxed::ZBox;
-use ext_php_rs::error::{Error, Result};
+use ext_php_rs::error::Result;
 use ext_php_rs::ffi::{
-    _zend_function as zend_function, HashTable, ZEND_ACC_PUBLIC, zend_class_entry, zend_enum_add_case,
-    zend_enum_get_case, zend_hash_str_find, zend_ini_entry, zend_object, zend_read_property,
-    zend_register_internal_enum, zend_string, zend_type, zval,
+    _zend_function as zend_function, zend_class_entry, zend_enum_get_case, zend_hash_str_find, zend_object,
+    zend_read_property, zend_string, zval,
 };
 use ext_php_rs::types::{ZendHashTable, ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{ClassEntry, ExecuteData, ExecutorGlobals};
+
+pub(super) use host::{
+    configured_names, configured_text, environment, environment_names, ini_value, is_loaded, may_open, sapi_name,
+};
+pub(super) use register::{Case, Type, declare_readonly, mark_sensitive, register_enum};
 
 /// A class that was registered at startup.
 pub(super) struct Class(AtomicPtr<zend_class_entry>);
@@ -43,80 +50,6 @@ impl Class {
         // SAFETY: not null, and Zend keeps the entries of internal classes for the life of the process.
         unsafe { &*entry }
     }
-}
-
-/// The type of a property.
-pub(super) enum Type {
-    Array,
-    Float,
-    Int,
-    NullableInt,
-    NullableString,
-    String,
-    NullableClass(&'static str),
-}
-
-impl Type {
-    fn to_zend(&self) -> zend_type {
-        let (name, mask) = match self {
-            Self::Array => (None, MAY_BE_ARRAY),
-            Self::Float => (None, MAY_BE_DOUBLE),
-            Self::Int => (None, MAY_BE_LONG),
-            Self::NullableInt => (None, MAY_BE_LONG | MAY_BE_NULL),
-            Self::NullableString => (None, MAY_BE_STRING | MAY_BE_NULL),
-            Self::String => (None, MAY_BE_STRING),
-            Self::NullableClass(name) => (Some(name), ext_php_rs::ffi::_ZEND_TYPE_NAME_BIT | MAY_BE_NULL),
-        };
-        let ptr = name.map_or(ptr::null_mut(), |name| interned(name).cast::<c_void>());
-        zend_type { ptr, type_mask: mask }
-    }
-}
-
-/// Declares `public readonly TYPE $name`. At startup only.
-pub(super) fn declare_readonly(class: &Class, name: &str, property: &Type) {
-    let mut undefined = Zval::new();
-    // An undefined default makes the property uninitialised until it is set.
-    undefined.u1.type_info = 0;
-    // SAFETY: the class is registered, the name is interned for the life of the process, and Zend
-    // copies the rest.
-    unsafe {
-        zend_declare_typed_property(
-            class.entry(),
-            interned(name),
-            &raw mut undefined,
-            (ZEND_ACC_PUBLIC | ZEND_ACC_READONLY).cast_signed(),
-            ptr::null_mut(),
-            property.to_zend(),
-        );
-    }
-}
-
-/// A case of a string-backed enum.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) value: &'static str,
-}
-
-/// Registers a string-backed enum. At startup only.
-pub(super) fn register_enum(class: &Class, name: &CStr, cases: &[Case]) -> Result<()> {
-    // SAFETY: the name is NUL-terminated, there are no methods, and names and values of the cases are
-    // interned for the life of the process.
-    unsafe {
-        let entry = zend_register_internal_enum(name.as_ptr(), ext_php_rs::ffi::IS_STRING as u8, ptr::null());
-        if entry.is_null() {
-            return Err(Error::InvalidPointer);
-        }
-        class.0.store(entry, Ordering::Release);
-        for case in cases {
-            let mut value = Zval::new();
-            value.value.str_ = interned(case.value);
-            value.u1.type_info = ext_php_rs::ffi::IS_INTERNED_STRING_EX;
-            zend_enum_add_case(entry, interned(case.name), &raw mut value);
-            // Zend has it now, and an interned string is not counted.
-            std::mem::forget(value);
-        }
-    }
-    Ok(())
 }
 
 /// Puts a case of a registered enum in `place`.
@@ -154,29 +87,6 @@ pub(super) fn object_property<'a>(
     let inner: *const ZendObject = value.object()?;
     // SAFETY: the property holds a reference to it, and the caller lets nothing run that could change it.
     Some(unsafe { &*inner })
-}
-
-/// Marks parameter `number` (from 0) of `method` as `#[\SensitiveParameter]`: a stack trace hides its
-/// value. At startup only.
-pub(super) fn mark_sensitive(class: &Class, method: &str, number: u32) -> Result<()> {
-    let name = method.to_ascii_lowercase();
-    // SAFETY: the class is registered; its function table holds functions, and internal ones live as
-    // long as the process. `attributes` starts out null, which zend_add_attribute() fills in.
-    unsafe {
-        let table = &raw const (*class.entry()).function_table;
-        let found = zend_hash_str_find(table, name.as_ptr().cast(), name.len());
-        let function = found.as_ref().ok_or(Error::InvalidPointer)?.value.func;
-        // Parameters are counted from 1; 0 is the function itself.
-        zend_add_attribute(
-            &raw mut (*function).common.attributes,
-            interned("SensitiveParameter"),
-            0,
-            ZEND_ATTRIBUTE_PERSISTENT,
-            number + 1,
-            0,
-        );
-    }
-    Ok(())
 }
 
 /// Makes an object of `class` in `place` without calling a constructor. Its properties are
@@ -328,93 +238,6 @@ pub(super) fn array(table: ZBox<ZendHashTable>) -> Zval {
     zval
 }
 
-/// The value of an ini setting, as bytes: `None` when there is none of that name.
-pub(super) fn ini_value(name: &str) -> Option<Vec<u8>> {
-    let globals = ExecutorGlobals::get();
-    let directives = globals.ini_directives;
-    if directives.is_null() {
-        return None;
-    }
-    // SAFETY: the table holds pointers to zend_ini_entry; a value is a live zend_string or null.
-    unsafe {
-        let found = zend_hash_str_find(directives, name.as_ptr().cast(), name.len()).as_ref()?;
-        let entry = found.value.ptr.cast::<zend_ini_entry>().as_ref()?;
-        entry.value.as_ref().map(|value| value.as_bytes().to_vec())
-    }
-}
-
-/// A text in php.ini or on the command line, registered or not.
-pub(super) fn configured_text(name: &[u8]) -> Option<Vec<u8>> {
-    // SAFETY: the table belongs to PHP and does not change after startup.
-    unsafe {
-        let table = php_ini_get_configuration_hash();
-        if table.is_null() {
-            return None;
-        }
-        let found = zend_hash_str_find(table, name.as_ptr().cast(), name.len()).as_ref()?;
-        found.is_string().then(|| (*found.value.str_).as_bytes().to_vec())
-    }
-}
-
-/// The names in php.ini and on the command line that begin with `prefix`. At startup only.
-pub(super) fn configured_names(prefix: &str) -> Vec<String> {
-    // SAFETY: the table belongs to PHP and does not change during startup.
-    let table = unsafe { php_ini_get_configuration_hash().as_ref() };
-    let mut names = Vec::new();
-    for (key, _) in table.into_iter().flatten() {
-        let key = key.to_string();
-        if key.starts_with(prefix) {
-            names.push(key);
-        }
-    }
-    names
-}
-
-/// An environment variable as `getenv()` sees it: the SAPI's first, then the process's.
-pub(super) fn environment(name: &CStr) -> Option<Vec<u8>> {
-    // SAFETY: sapi_getenv() returns null or a NUL-terminated copy that is ours to free. getenv(3)
-    // returns null or a pointer that holds until the environment changes, which the lock prevents
-    // among PHP threads.
-    unsafe {
-        let of_sapi = sapi_getenv(name.as_ptr(), name.count_bytes());
-        if !of_sapi.is_null() {
-            let value = CStr::from_ptr(of_sapi).to_bytes().to_vec();
-            ext_php_rs::ffi::_efree(of_sapi.cast());
-            return Some(value);
-        }
-        let _lock = EnvironmentLock::new();
-        let value = libc::getenv(name.as_ptr());
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes().to_vec())
-    }
-}
-
-/// The names of the process's environment variables.
-pub(super) fn environment_names() -> Vec<String> {
-    let _lock = EnvironmentLock::new();
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
-}
-
-/// Whether `open_basedir` lets the script read `path`.
-pub(super) fn may_open(path: &CStr) -> bool {
-    // SAFETY: a NUL-terminated path; no warning is raised.
-    unsafe { php_check_open_basedir_ex(path.as_ptr(), 0) == 0 }
-}
-
-/// Whether the extension `name` is loaded.
-pub(super) fn is_loaded(name: &str) -> bool {
-    // SAFETY: the registry exists as long as PHP runs.
-    unsafe { !zend_hash_str_find(&raw const module_registry, name.as_ptr().cast(), name.len()).is_null() }
-}
-
-/// The name of the SAPI: `cli`, `fpm-fcgi`, …
-pub(super) fn sapi_name() -> &'static [u8] {
-    // SAFETY: PHP sets the name before it loads extensions; it is a string constant.
-    unsafe {
-        let name = (*ext_php_rs::ffi::ext_php_rs_sapi_module()).name;
-        if name.is_null() { b"" } else { CStr::from_ptr(name).to_bytes() }
-    }
-}
-
 /// Runs what PHP has pending: signal handlers, the end of the time limit. May run any PHP code, and
 /// may leave by longjmp(3). Returns whether an exception is pending now.
 pub(super) fn run_interrupts(call: &mut ExecuteData) -> bool {
@@ -479,55 +302,6 @@ fn log(line: &str) {
     }
 }
 
-/// A string that lives as long as the process.
-pub(super) fn interned(text: &str) -> *mut zend_string {
-    ZendStr::new_interned(text, true).into_raw()
-}
-
-/// Keeps PHP's threads from changing the environment; there is nothing to lock without threads.
-struct EnvironmentLock(Option<extern "C" fn()>);
-
-impl EnvironmentLock {
-    fn new() -> Self {
-        let lock = tsrm_function(c"tsrm_env_lock");
-        if let Some(lock) = lock {
-            lock();
-        }
-        Self(lock.and_then(|_| tsrm_function(c"tsrm_env_unlock")))
-    }
-}
-
-impl Drop for EnvironmentLock {
-    fn drop(&mut self) {
-        if let Some(unlock) = self.0 {
-            unlock();
-        }
-    }
-}
-
-/// A function that only a thread-safe PHP exports.
-fn tsrm_function(name: &CStr) -> Option<extern "C" fn()> {
-    // SAFETY: dlsym(3) with a NUL-terminated name; both functions that are asked for take nothing and
-    // return nothing.
-    unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
-        (!found.is_null()).then(|| std::mem::transmute::<*mut c_void, extern "C" fn()>(found))
-    }
-}
-
-// Zend/zend_type_info.h: one bit a type.
-const MAY_BE_NULL: u32 = 1 << 1;
-const MAY_BE_LONG: u32 = 1 << 4;
-const MAY_BE_DOUBLE: u32 = 1 << 5;
-const MAY_BE_STRING: u32 = 1 << 6;
-const MAY_BE_ARRAY: u32 = 1 << 7;
-
-// Zend/zend_compile.h.
-const ZEND_ACC_READONLY: u32 = 1 << 7;
-
-// Zend/zend_attributes.h.
-const ZEND_ATTRIBUTE_PERSISTENT: u32 = 1 << 0;
-
 // main/php_syslog.h.
 const LOG_NOTICE: c_int = 5;
 
@@ -538,26 +312,6 @@ unsafe extern "C" {
     /// ext/spl/spl_exceptions.h.
     pub(super) static spl_ce_RuntimeException: *mut zend_class_entry;
 
-    static module_registry: HashTable;
-
-    fn zend_declare_typed_property(
-        class: *mut zend_class_entry,
-        name: *mut zend_string,
-        default: *mut zval,
-        flags: c_int,
-        doc_comment: *mut zend_string,
-        property: zend_type,
-    ) -> *mut c_void;
-
-    fn zend_add_attribute(
-        attributes: *mut *mut HashTable,
-        name: *mut zend_string,
-        argc: u32,
-        flags: u32,
-        offset: u32,
-        line: u32,
-    ) -> *mut c_void;
-
     fn zend_update_property_ex(
         scope: *mut zend_class_entry,
         object: *mut zend_object,
@@ -566,12 +320,6 @@ unsafe extern "C" {
     );
 
     fn object_init_ex(place: *mut zval, class: *mut zend_class_entry) -> c_int;
-
-    fn php_ini_get_configuration_hash() -> *mut HashTable;
-
-    fn sapi_getenv(name: *const c_char, length: usize) -> *mut c_char;
-
-    fn php_check_open_basedir_ex(path: *const c_char, warn: c_int) -> c_int;
 
     fn php_log_err_with_severity(message: *const c_char, severity: c_int);
 

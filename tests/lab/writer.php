@@ -3,6 +3,9 @@
 /*
  * An application that writes: one row every 10 ms to whoever leads, for as long as the demo runs.
  * It tells what it sees on standard output, one JSON object a line.
+ *
+ *     php writer.php NAME DSN     connects by new PDO(DSN), whatever that is
+ *     php writer.php NAME         connects by HaDsn::connect()
  */
 
 declare(strict_types=1);
@@ -15,7 +18,6 @@ const LIFETIME = 240.0;      // seconds; it ends by itself if nobody ends it
 final class Writer
 {
     private ?PDOStatement $insert = null;
-    private string $member = '';
     private string $address = '';
     private int $number = 0;
     private int $firstHere = 0;
@@ -25,6 +27,11 @@ final class Writer
     private bool $failing = false;
     private string $lastError = '';
 
+    /** @param Closure(): PDO $connect */
+    public function __construct(private readonly string $name, private readonly Closure $connect)
+    {
+    }
+
     public function run(): void
     {
         $end = now() + LIFETIME;
@@ -33,7 +40,7 @@ final class Writer
             pause($next - now());
             try {
                 $this->write();
-            } catch (PDOException | HaDsn\Exception $error) {
+            } catch (RuntimeException $error) {
                 $this->failed($error);
                 pause(PAUSE);
             }
@@ -51,26 +58,19 @@ final class Writer
         $this->succeeded();
     }
 
-    /** All that an application needs to go on after a failover: ask who leads, connect there. */
     private function connect(): PDOStatement
     {
-        $pdo = new PDO(HaDsn::writer(), 'app', 'app', [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_TIMEOUT => 3]);
+        $pdo = ($this->connect)();
         $pdo->exec('SET client_min_messages = warning');
-        $pdo->exec(
-            'CREATE TABLE IF NOT EXISTS demo (id bigint PRIMARY KEY, written_at timestamptz NOT NULL DEFAULT now(),'
-            . ' server text NOT NULL DEFAULT host(inet_server_addr()))',
-        );
         $address = $pdo->query('SELECT host(inet_server_addr())')->fetchColumn();
-        $member = HaDsn::topology()->leader?->name ?? $address;
         if ($address !== $this->address) {
             $this->writtenHere = 0;
             $this->firstHere = $this->number + 1;
         }
-        $this->member = $member;
         $this->address = $address;
-        emit('connected', ['member' => $member, 'address' => $address]);
+        emit('connected', ['address' => $address]);
 
-        return $pdo->prepare('INSERT INTO demo (id) VALUES (?)');
+        return $pdo->prepare("INSERT INTO demo (writer, id) VALUES ('{$this->name}', ?)");
     }
 
     private function succeeded(): void
@@ -89,10 +89,6 @@ final class Writer
 
     private function failed(Throwable $error): void
     {
-        // Trying again does not help against a wrong configuration.
-        if ($error instanceof HaDsn\ConfigException) {
-            throw $error;
-        }
         $this->insert = null;
         $this->failing = true;
         $text = get_class($error) . ': ' . trim(preg_replace('/\s+/', ' ', $error->getMessage()));
@@ -100,14 +96,12 @@ final class Writer
             emit('error', ['text' => $text]);
             $this->lastError = $text;
         }
-        HaDsn::invalidate();
     }
 
     /** @return array<string, int|string> */
     private function count(): array
     {
         return [
-            'member' => $this->member,
             'address' => $this->address,
             'written' => $this->written,
             'here' => $this->writtenHere,
@@ -139,4 +133,12 @@ function pause(float $seconds): void
     }
 }
 
-(new Writer())->run();
+const OPTIONS = [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_TIMEOUT => 3];
+
+$name = $argv[1] ?? exit("usage: php writer.php NAME [DSN]\n");
+$dsn = $argv[2] ?? null;
+$connect = $dsn === null
+    ? static fn (): PDO => HaDsn::connect('app', 'app', OPTIONS)
+    : static fn (): PDO => new PDO($dsn, 'app', 'app', OPTIONS);
+
+(new Writer($name, $connect))->run();
