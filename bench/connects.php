@@ -4,6 +4,8 @@
 
 declare(strict_types=1);
 
+use function HaDsn\Bench\lab;
+use function HaDsn\Bench\median;
 use function HaDsn\Bench\promise;
 use function HaDsn\Bench\sideBySide;
 use function HaDsn\Bench\table;
@@ -31,6 +33,16 @@ $connect = static function (string $dsn): float {
     return (float) $took;
 };
 
+$byHadsn = static function (): float {
+    $begin = hrtime(true);
+    $pdo = HaDsn::connect('app', 'app');
+    $took = hrtime(true) - $begin;
+    unset($pdo);
+
+    return (float) $took;
+};
+$resolved = static fn (): float => $connect(HaDsn::writer());
+
 $medians = sideBySide([
     'new PDO() of the leader itself' => static fn (): float => $connect($direct),
     'new PDO(HaDsn::writer())' => static function (): float {
@@ -41,13 +53,58 @@ $medians = sideBySide([
 
         return (float) $took;
     },
+    'HaDsn::connect()' => $byHadsn,
+    "new PDO('hadsn:')" => static fn (): float => $connect('hadsn:'),
     'new PDO() through HAProxy' => static fn (): float => $connect($haproxy),
     'new PDO() of a host list, the leader last' => static fn (): float => $connect($list),
 ], ROUNDS);
 
 table('A connection (median of ' . ROUNDS . ' rounds)', $medians, 1e6, 'ms', 'new PDO() of the leader itself');
-promise(
-    'new PDO(HaDsn::writer()) : new PDO() of the leader itself',
-    $medians['new PDO(HaDsn::writer())'] / $medians['new PDO() of the leader itself'],
-    1.05,
-);
+$plain = $medians['new PDO() of the leader itself'];
+promise('new PDO(HaDsn::writer()) : new PDO() of the leader itself', $medians['new PDO(HaDsn::writer())'] / $plain, 1.05);
+
+// connect() and hadsn: make the very connection that a resolved DSN makes.
+$warm = sideBySide([
+    'new PDO() of the resolved DSN' => $resolved,
+    'HaDsn::connect()' => $byHadsn,
+    "new PDO('hadsn:')" => static fn (): float => $connect('hadsn:'),
+], ROUNDS);
+promises('a warm connect', $warm);
+
+// The endpoint that is named first is a black hole.
+$hole = reset($others)->host;
+lab('partition', reset($others)->name);
+try {
+    HaDsn::configure("patroni://{$hole}," . implode(',', array_diff(HaDsn\Bench\NODES, [$hole])) . '/app');
+    HaDsn::writer();
+    promises('the first endpoint a black hole', sideBySide([
+        'new PDO() of the resolved DSN' => $resolved,
+        'HaDsn::connect()' => $byHadsn,
+        "new PDO('hadsn:')" => static fn (): float => $connect('hadsn:'),
+    ], ROUNDS));
+} finally {
+    lab('heal', reset($others)->name);
+}
+
+// What the hook costs those who do not use it: a DSN that fails at once, with and without.
+$failing = static function (): float {
+    $begin = hrtime(true);
+    for ($i = 0; $i < 2_000; $i++) {
+        try {
+            new PDO('nosuchdriver:');
+        } catch (PDOException) {
+        }
+    }
+
+    return (hrtime(true) - $begin) / 2_000;
+};
+$with = median(array_map(static fn (): float => $failing(), range(1, 21)));
+printf("  %-58s %9.0f ns (hadsn.pdo_dsn=%s)\n", 'a DSN of another driver, refused', $with, ini_get('hadsn.pdo_dsn'));
+
+/** @param array<string, float> $medians */
+function promises(string $when, array $medians): void
+{
+    foreach (['HaDsn::connect()', "new PDO('hadsn:')"] as $what) {
+        promise("{$what} : the resolved DSN, {$when}", $medians[$what] / $medians['new PDO() of the resolved DSN'], 1.03);
+    }
+}

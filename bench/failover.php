@@ -7,6 +7,7 @@
 
 declare(strict_types=1);
 
+use function HaDsn\Bench\lab;
 use function HaDsn\Bench\median;
 use function HaDsn\Bench\promise;
 
@@ -70,21 +71,6 @@ final class Client
         proc_terminate($this->process);
         proc_close($this->process);
     }
-}
-
-/** Runs a verb of the lab. */
-function lab(string ...$arguments): string
-{
-    $process = proc_open([__DIR__ . '/../tests/lab/lab', ...$arguments], [1 => ['pipe', 'w'], 2 => ['pipe', 'w']], $pipes);
-    if (!is_resource($process)) {
-        throw new RuntimeException('the lab could not be called');
-    }
-    $output = stream_get_contents($pipes[1]) . stream_get_contents($pipes[2]);
-    if (proc_close($process) !== 0) {
-        throw new RuntimeException('lab ' . implode(' ', $arguments) . ": {$output}");
-    }
-
-    return $output;
 }
 
 /**

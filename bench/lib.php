@@ -4,6 +4,9 @@ declare(strict_types=1);
 
 namespace HaDsn\Bench;
 
+/** The lab's nodes. */
+const NODES = ['127.0.0.11', '127.0.0.12', '127.0.0.13'];
+
 /** Where the lab's Patroni listens. */
 const SOURCES = 'patroni://127.0.0.11,127.0.0.12,127.0.0.13/app';
 
@@ -50,4 +53,19 @@ function table(string $title, array $medians, float $unit, string $unitName, str
 function promise(string $what, float $ratio, float $limit): void
 {
     printf("  %-58s %9.2f (at most %.2f) %s\n", $what, $ratio, $limit, $ratio <= $limit ? 'yes' : 'NO');
+}
+
+/** Runs a verb of the lab. */
+function lab(string ...$arguments): string
+{
+    $process = proc_open([__DIR__ . '/../tests/lab/lab', ...$arguments], [1 => ['pipe', 'w'], 2 => ['pipe', 'w']], $pipes);
+    if (!is_resource($process)) {
+        throw new \RuntimeException('the lab could not be called');
+    }
+    $output = stream_get_contents($pipes[1]) . stream_get_contents($pipes[2]);
+    if (proc_close($process) !== 0) {
+        throw new \RuntimeException('lab ' . implode(' ', $arguments) . ": {$output}");
+    }
+
+    return $output;
 }

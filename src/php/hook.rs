@@ -88,10 +88,9 @@ impl Hook {
 unsafe extern "C" fn construct(call: *mut ExecuteData, result: *mut Zval) {
     // SAFETY: Zend passes a running call and a place for its result.
     unsafe {
-        if asks_for_hadsn(&*call) {
-            run_handler(std::panic::AssertUnwindSafe(|| construct_by_hadsn(&mut *call)));
-        } else {
-            CONSTRUCT.pass_on(call, result);
+        match asks_for_hadsn(&*call) {
+            false => CONSTRUCT.pass_on(call, result),
+            true => run_handler(std::panic::AssertUnwindSafe(|| construct_by_hadsn(&mut *call))),
         }
     }
 }
@@ -123,7 +122,18 @@ unsafe fn connect_or_pass_on(hook: &Hook, class: &str, call: *mut ExecuteData, r
 #[inline]
 fn asks_for_hadsn(call: &ExecuteData) -> bool {
     let Some(dsn) = zend::first_string(call) else { return false };
-    dsn.starts_with(PREFIX) || (!dsn.contains(&b':') && alias(dsn).is_some())
+    // Most DSNs are told by their first byte.
+    match dsn.first() {
+        Some(b'h') if dsn.starts_with(PREFIX) => true,
+        Some(_) if dsn.contains(&b':') => false,
+        _ => is_alias(dsn),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn is_alias(dsn: &[u8]) -> bool {
+    alias(dsn).is_some()
 }
 
 fn alias(name: &[u8]) -> Option<Vec<u8>> {
@@ -173,6 +183,8 @@ fn wanted(dsn: &[u8]) -> Result<Wanted, Error> {
     })
 }
 
+#[cold]
+#[inline(never)]
 fn construct_by_hadsn(call: &mut ExecuteData) {
     let Some(this) = zend::this(call) else { return };
     let Some(Call { wanted, arguments }) = read(call) else { return };
@@ -187,6 +199,8 @@ fn construct_by_hadsn(call: &mut ExecuteData) {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn connect_by_hadsn(class: &str, call: &mut ExecuteData, result: &mut Zval) {
     let Some(class) = zend::class_named(class) else { return };
     let Some(function) = zend::method(class, "connect") else { return };
