@@ -56,7 +56,7 @@ pub(in crate::php) fn environment(name: &CStr) -> Option<Vec<u8>> {
         let of_sapi = sapi_getenv(name.as_ptr(), name.count_bytes());
         if !of_sapi.is_null() {
             let value = CStr::from_ptr(of_sapi).to_bytes().to_vec();
-            ext_php_rs::ffi::_efree(of_sapi.cast());
+            ext_php_rs::alloc::efree(of_sapi.cast());
             return Some(value);
         }
         let _lock = EnvironmentLock::new();
