@@ -146,7 +146,7 @@ fn split_query(query: &str) -> Result<Vec<(String, String)>, Error> {
 /// A host for a message: without its port, if that is none. It is half a password when the @ was forgotten.
 fn shown_host(host: &str) -> String {
     match host.rsplit_once(':') {
-        Some((name, port)) if !port.bytes().all(|b| b.is_ascii_digit()) => shown(name),
+        Some((name, port)) if !host.starts_with('[') && !port.bytes().all(|b| b.is_ascii_digit()) => shown(name),
         _ => shown(host),
     }
 }

@@ -74,6 +74,8 @@ pub(in crate::php) fn register_enum(class: &Class, name: &CStr, cases: &[Case]) 
         if entry.is_null() {
             return Err(Error::InvalidPointer);
         }
+        // As every enum that PHP code declares; PHP 8.2 leaves it out for internal ones.
+        (*entry).ce_flags |= ext_php_rs::ffi::ZEND_ACC_FINAL;
         class.0.store(entry, Ordering::Release);
         for case in cases {
             let mut value = Zval::new();
