@@ -16,7 +16,7 @@ endif
 
 step = printf '\n=== %s\n' "$(1)"
 
-.PHONY: help demo test test-unit bench build install-build install-lab check-rust test-php-unit test-php-lab clean
+.PHONY: help demo test test-unit bench build install-build install-lab check-rust test-php-unit test-php-lab valgrind clean
 
 help:
 	cat <<-'HELP'
@@ -24,6 +24,7 @@ help:
 	make test        everything that checks the project (needs root or sudo for the lab)
 	make test-unit   the part of it that needs no lab
 	make bench       measure against other ways to find the leader
+	make valgrind    the unit tests of PHP under valgrind
 	make build       target/release/libhadsn.so
 	make clean       remove what was built
 	HELP
@@ -75,6 +76,10 @@ test-php-lab: build
 	trap '$(SUDO) tests/lab/lab down' EXIT
 	$(SUDO) tests/lab/lab up
 	$(SUDO) $(PHPUNIT) --testsuite lab
+
+valgrind: build
+	$(call step,the unit suite under valgrind)
+	tests/valgrind $(EXTENSION)
 
 clean:
 	cargo clean

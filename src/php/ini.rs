@@ -1,6 +1,7 @@
 //! The ini settings: `hadsn.pdo_dsn`, `hadsn.url`, and `hadsn.url.NAME` for a cluster of that name.
 
 use std::ffi::CString;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use ext_php_rs::error::Result;
 use ext_php_rs::flags::IniEntryPermission;
@@ -33,9 +34,14 @@ pub(super) fn register(module_number: i32) -> Result<()> {
     }
     entries.push(IniEntryDef::new(c"hadsn.pdo_dsn", c"on", IniEntryPermission::System));
     entries.push(IniEntryDef::end());
-    IniEntryDef::register(entries.leak(), module_number);
+    let entries = entries.leak();
+    TABLE.store(entries.as_mut_ptr(), Ordering::Release);
+    IniEntryDef::register(entries, module_number);
     Ok(())
 }
+
+/// The table that Zend borrows, so that it is not lost.
+static TABLE: AtomicPtr<IniEntryDef> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Whether `hadsn.pdo_dsn` is on. php.ini makes an empty text of `off`.
 pub(super) fn has_pdo_dsn() -> bool {

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use ext_php_rs::args::ArgInfoTables;
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::error::Result;
 use ext_php_rs::ffi::{
@@ -23,24 +24,32 @@ pub(super) use host::{
 pub(super) use register::{Case, Type, declare_readonly, mark_sensitive, register_enum};
 
 /// A class that was registered at startup.
-pub(super) struct Class(AtomicPtr<zend_class_entry>);
+pub(super) struct Class {
+    entry: AtomicPtr<zend_class_entry>,
+    /// Tables that Zend borrows for the life of the process.
+    arguments: AtomicPtr<ArgInfoTables>,
+}
 
 impl Class {
     /// One that is not registered yet.
     pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self { entry: AtomicPtr::new(ptr::null_mut()), arguments: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Keeps the entry that Zend made. Argument tables are borrowed by Zend for the life of the
-    /// process: they are left to it.
-    pub(super) fn set(&self, entry: &'static mut ClassEntry, arguments: ext_php_rs::args::ArgInfoTables) {
-        std::mem::forget(arguments);
-        self.0.store(ptr::from_mut(entry), Ordering::Release);
+    /// Keeps the entry that Zend made, and the argument tables, which it never gives back.
+    pub(super) fn set(&self, entry: &'static mut ClassEntry, arguments: ArgInfoTables) {
+        self.arguments.store(Box::into_raw(Box::new(arguments)), Ordering::Release);
+        self.set_entry(entry);
+    }
+
+    /// Keeps the entry of a class without methods of its own.
+    fn set_entry(&self, entry: *mut zend_class_entry) {
+        self.entry.store(entry, Ordering::Release);
     }
 
     /// The entry; null before it is registered.
     pub(super) fn entry(&self) -> *mut zend_class_entry {
-        self.0.load(Ordering::Acquire)
+        self.entry.load(Ordering::Acquire)
     }
 
     /// The entry, for a builder that runs after this class was registered.

@@ -2,7 +2,6 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::Ordering;
 
 use ext_php_rs::error::{Error, Result};
 use ext_php_rs::ffi::{
@@ -76,7 +75,7 @@ pub(in crate::php) fn register_enum(class: &Class, name: &CStr, cases: &[Case]) 
         }
         // As every enum that PHP code declares; PHP 8.2 leaves it out for internal ones.
         (*entry).ce_flags |= ext_php_rs::ffi::ZEND_ACC_FINAL;
-        class.0.store(entry, Ordering::Release);
+        class.set_entry(entry);
         for case in cases {
             let mut value = Zval::new();
             value.value.str_ = interned(case.value);
