@@ -41,6 +41,7 @@ pub(super) fn register(module_number: i32) -> Result<()> {
 }
 
 /// The table that Zend borrows, so that it is not lost.
+#[used]
 static TABLE: AtomicPtr<IniEntryDef> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Whether `hadsn.pdo_dsn` is on. php.ini makes an empty text of `off`.
