@@ -128,7 +128,7 @@ final class HaDsn
      *                                  which PDO can't pass on
      * @throws HaDsn\DiscoveryException if no source gave a usable answer, and none is young enough
      * @throws HaDsn\NoLeaderException  if there is still no leader after `failover_timeout`, if a signal ended the wait,
-     *                                  or, at once, if `allow_hosts` leaves out the leader
+     *                                  or, at once, if `allow_hosts` leaves out the leader or its host name has no address
      */
     public static function writer(string $cluster = 'default'): string
     {

@@ -70,6 +70,8 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
             // Nothing was connected to, so nothing was done: what is around it only passes that on.
             Origin::NoServer => finding = Finding { verdict: Verdict::Retry, is_suspicious: true },
             Origin::Configuration => finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false },
+            // Whatever the phase: it was COMMIT then.
+            Origin::CommitUnknown => finding = Finding { verdict: Verdict::InDoubt, is_suspicious: true },
             Origin::Other if has_driver => {}
             Origin::Pdo | Origin::Other => {
                 let fault = link.fault();
@@ -103,6 +105,8 @@ enum Origin {
     NoServer,
     /// hadsn was asked for something impossible.
     Configuration,
+    /// The PHP package reports a COMMIT without an answer.
+    CommitUnknown,
     Other,
 }
 
@@ -147,6 +151,7 @@ fn origin(error: &ZendObject) -> Origin {
                 return Origin::NoServer;
             }
             Some(r"HaDsn\ConfigException") => return Origin::Configuration,
+            Some(r"HaDsn\CommitUnknownException") => return Origin::CommitUnknown,
             _ => class = one.parent(),
         }
     }
