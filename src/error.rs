@@ -209,22 +209,22 @@ impl Error {
     }
 
     /// The time for connecting to the leader is up.
-    pub(crate) fn no_connection_to_leader(waited: Duration) -> Self {
+    pub fn no_connection_to_leader(waited: Duration) -> Self {
         Self::new(Kind::NoLeader, format!("no connection to a leader within {:.1}s", waited.as_secs_f64()))
     }
 
     /// The time for connecting to a replica is up.
-    pub(crate) fn no_connection_to_replica(waited: Duration) -> Self {
+    pub fn no_connection_to_replica(waited: Duration) -> Self {
         Self::new(Kind::NoReplica, format!("no connection to a replica within {:.1}s", waited.as_secs_f64()))
     }
 
     /// PDO or its driver is not there.
-    pub(crate) fn no_pdo() -> Self {
+    pub fn no_pdo() -> Self {
         Self::new(Kind::Config, "PDO is not loaded: install and load the extensions pdo and pdo_pgsql")
     }
 
     /// A connection did not say where its server is.
-    pub(crate) fn no_position() -> Self {
+    pub fn no_position() -> Self {
         Self::new(
             Kind::Config,
             "the connection did not tell a position: it needs PostgreSQL and exceptions as error mode",
