@@ -45,10 +45,9 @@ $connect = match ($way) {
     default => exit("usage: php bench/client.php oracle|connect|zero-code|writer|run|list|haproxy\n"),
 };
 
-if ($way === 'run') {
-    require __DIR__ . '/../php/CommitUnknownException.php';
-    require __DIR__ . '/../php/Connection.php';
-}
+spl_autoload_register(static function (string $class): void {
+    require __DIR__ . '/../php/' . strtr(substr($class, strlen('HaDsn\\')), '\\', '/') . '.php';
+});
 
 const INSERT = 'INSERT INTO bench_failover DEFAULT VALUES';
 $write = static function (PDO|HaDsn\Connection $connection): void {

@@ -5,7 +5,6 @@
 declare(strict_types=1);
 
 use function HaDsn\Bench\lab;
-use function HaDsn\Bench\median;
 use function HaDsn\Bench\promise;
 use function HaDsn\Bench\sideBySide;
 use function HaDsn\Bench\table;
@@ -85,21 +84,6 @@ try {
 } finally {
     lab('heal', reset($others)->name);
 }
-
-// What the hook costs those who do not use it: a DSN that fails at once, with and without.
-$failing = static function (): float {
-    $begin = hrtime(true);
-    for ($i = 0; $i < 2_000; $i++) {
-        try {
-            new PDO('nosuchdriver:');
-        } catch (PDOException) {
-        }
-    }
-
-    return (hrtime(true) - $begin) / 2_000;
-};
-$with = median(array_map(static fn (): float => $failing(), range(1, 21)));
-printf("  %-58s %9.0f ns (hadsn.pdo_dsn=%s)\n", 'a DSN of another driver, refused', $with, ini_get('hadsn.pdo_dsn'));
 
 /** @param array<string, float> $medians */
 function promises(string $when, array $medians): void
