@@ -85,7 +85,7 @@ impl Fault {
             Self::WrongRole
         } else if contains(TOO_MANY) {
             Self::TooManyConnections
-        } else if contains(LOGIN) {
+        } else if contains(LOGIN) || is_connect && contains(LOGIN_OBJECT) {
             Self::Login
         } else if is_connect && contains(REFUSED) {
             Self::Refused
@@ -203,6 +203,16 @@ const LOGIN: &[&str] = &[
     "does not match host name",
     "authentication method requirement",
     "channel binding",
+    "invalid connection option",
+    "for connection option \"",
+];
+
+/// Of a role, a database, a certificate file; in a failed connect only.
+const LOGIN_OBJECT: &[&str] = &[
+    "\" does not exist",
+    "is not permitted to log in",
+    "permission denied for database",
+    "is not currently accepting connections",
 ];
 
 const LOST: &[&str] = &[
@@ -251,12 +261,15 @@ mod tests {
             ("session is read-only", Fault::WrongRole),
             ("FATAL:  sorry, too many clients already", Fault::TooManyConnections),
             ("FATAL:  password authentication failed for user \"app\"", Fault::Login),
+            ("FATAL:  database \"nosuch\" does not exist", Fault::Login),
+            ("FATAL:  role \"nobody\" is not permitted to log in", Fault::Login),
             ("server does not support SSL, but SSL was required", Fault::Login),
             ("Verbindungsaufbau abgelehnt", Fault::NotConnectedUnread),
         ] {
             assert_eq!(fault("08006", &refused(reason)), expected, "{reason}");
             assert_eq!(expected.may_pass(), expected != Fault::Login, "{reason}");
         }
+        assert_eq!(fault("08006", "invalid connection option \"hots\""), Fault::Login);
         let old = "could not connect to server: Connection refused\n\tIs the server running on host \"a\"?";
         assert_eq!(fault("08006", old), Fault::Refused);
         assert_eq!(fault("08006", "could not translate host name \"a\" to address: unknown"), Fault::NotConnected);
