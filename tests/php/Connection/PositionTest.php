@@ -46,10 +46,19 @@ final class PositionTest extends ConnectionTestCase
 
         self::assertSame($reader, $db->reader($token));
         self::assertSame($reader, $db->reader());
-        if (Lab::ask($reader, 'SELECT pg_is_in_recovery()')) {
-            // Not its own token, and the replica has come further.
-            self::assertSame($reader, $db->reader(\HaDsn::position($reader)));
-        }
+    }
+
+    public function testAReplicaThatHasComeThatFarMeanwhileIsKept(): void
+    {
+        $db = self::connection();
+        $reader = $db->reader();
+        self::makeItsTimelineKnown(Lab::connect('pgsql:dbname=app;host=' . self::server($reader), 'postgres', 'postgres'));
+        $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        $token = $db->position();
+        self::await(static fn (): bool => Lab::ask($reader, 'SELECT count(*) FROM entry') === 1, 'the replica has it');
+
+        self::await(static fn (): bool => \HaDsn::position($reader) >= $token, 'the replica has come that far');
+        self::assertSame($reader, $db->reader($token));
     }
 
     public function testAReplicaThatIsBehindIsNotReadFrom(): void
@@ -57,6 +66,7 @@ final class PositionTest extends ConnectionTestCase
         $db = self::connection();
         $replica = self::server($db->reader());
         $admin = Lab::connect("pgsql:dbname=app;host=$replica", 'postgres', 'postgres');
+        self::makeItsTimelineKnown($admin);
         $admin->exec('SELECT pg_wal_replay_pause()');
         try {
             $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
@@ -96,8 +106,22 @@ final class PositionTest extends ConnectionTestCase
     {
         $db = self::connection();
         self::terminate($db->writer());
-
         self::assertNotNull($db->position());
+
+        $writer = $db->writer();
+        self::assertLost(self::thrown(static fn () => $writer->exec(self::END_OF_THIS_CONNECTION)));
+        self::assertNotNull($db->position());
+    }
+
+    /** A replica knows the timeline of its last restart point. */
+    private static function makeItsTimelineKnown(PDO $replica): void
+    {
+        self::elsewhere('postgres')->exec('CHECKPOINT');
+        self::await(static function () use ($replica): bool {
+            $replica->exec('CHECKPOINT');
+
+            return Lab::ask($replica, 'SELECT timeline_id FROM pg_control_checkpoint()') === \HaDsn::topology()->timeline;
+        }, 'the replica knows its timeline');
     }
 
     /**
