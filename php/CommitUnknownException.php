@@ -25,20 +25,4 @@ final class CommitUnknownException extends \RuntimeException implements Exceptio
     ) {
         parent::__construct($message, 0, $previous);
     }
-
-    /**
-     * Whether one is among an exception and its previous ones.
-     *
-     * @internal
-     */
-    public static function isIn(\Throwable $error): bool
-    {
-        for ($link = $error; $link !== null; $link = $link->getPrevious()) {
-            if ($link instanceof self) {
-                return true;
-            }
-        }
-
-        return false;
-    }
 }

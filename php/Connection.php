@@ -309,7 +309,7 @@ final class Connection
     private function judge(\Throwable $error, Handle $handle, Role $role, Phase $phase): Verdict
     {
         if ($handle->isLost()) {
-            $verdict = CommitUnknownException::isIn($error) ? Verdict::InDoubt : \HaDsn::verdict($error, $phase, $this->cluster);
+            $verdict = \HaDsn::verdict($error, $phase, $this->cluster);
             $this->drop($handle, $role, $error);
             if ($verdict === Verdict::InDoubt) {
                 $this->logger?->error('hadsn: cluster {cluster}: the connection broke while work was under way: it may have been done', $this->context($role, $error));
@@ -349,8 +349,7 @@ final class Connection
     /** Whether a conflict with another transaction lets the work run again; if so, it has waited. */
     private function mayTryAgain(\Throwable $error, Patience $patience): bool
     {
-        $isConflict = SqlState::isIn($error, SqlState::SERIALIZATION_FAILURE, SqlState::DEADLOCK) && !CommitUnknownException::isIn($error);
-        if (!$isConflict || !$patience->waitForOthers()) {
+        if (!SqlState::isIn($error, SqlState::SERIALIZATION_FAILURE, SqlState::DEADLOCK) || !$patience->waitForOthers()) {
             return false;
         }
         $this->logger?->warning('hadsn: cluster {cluster}: a conflict ended a transaction, running it again', $this->context(Role::Writer, $error, $patience->attempt()));
