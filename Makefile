@@ -77,7 +77,7 @@ test-php-lab: build
 	$(SUDO) tests/lab/lab up
 	$(SUDO) $(PHPUNIT) --testsuite lab
 
-valgrind: build
+valgrind: install-lab build
 	$(call step,the unit suite under valgrind)
 	tests/valgrind $(EXTENSION)
 
