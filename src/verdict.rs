@@ -76,6 +76,8 @@ impl Fault {
         match sqlstate {
             // PDO's word for every failed connect: the text has to tell.
             Some("08006" | "08001" | "08004" | "08000") | None => {}
+            // A mistake of the program, unless a pooler says it of its server.
+            Some("08P01") if !message.contains("FATAL") => return Self::Other,
             Some(state) => return Self::of_sqlstate(state),
         }
         let contains = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
@@ -97,6 +99,8 @@ impl Fault {
             Self::Lost
         } else if sqlstate.is_some() {
             Self::NotConnectedUnread
+        } else if contains(LOCAL) {
+            Self::Other
         } else if report.sqlstate == Some("HY000") && report.driver_code == Some(7) {
             // libpq made it up by itself: the server sent no SQLSTATE.
             Self::Lost
@@ -215,6 +219,14 @@ const LOGIN_OBJECT: &[&str] = &[
     "is not currently accepting connections",
 ];
 
+/// What libpq says of itself and not of the connection.
+const LOCAL: &[&str] = &[
+    "number of parameters must be",
+    "out of memory",
+    "cannot allocate memory",
+    "another command is already in progress",
+];
+
 const LOST: &[&str] = &[
     "server closed the connection unexpectedly",
     "terminating connection due to administrator command",
@@ -285,13 +297,16 @@ mod tests {
             ("53300", Fault::TooManyConnections),
             ("28P01", Fault::Login),
             ("3D000", Fault::Login),
-            ("08P01", Fault::Lost),
+            ("08P01", Fault::Other),
+            ("08003", Fault::Lost),
             ("23505", Fault::Other),
             ("40001", Fault::Other),
             ("40P01", Fault::Other),
         ] {
             assert_eq!(fault(state, "irgendetwas"), expected, "{state}");
         }
+        assert_eq!(fault("08P01", "FATAL:  server conn crashed?"), Fault::Lost);
+        assert_eq!(fault("HY000", "number of parameters must be between 0 and 65535"), Fault::Other);
         // Without an SQLSTATE from the server, libpq tells of its own connection.
         assert_eq!(fault("HY000", "die Verbindung wurde unerwartet geschlossen"), Fault::Lost);
     }

@@ -34,6 +34,14 @@ pub fn fault(login: Login, config: &Config, deadline: Deadline) -> Option<Fault>
     if matches!(sslmode, "require" | "verify-ca" | "verify-full") {
         return None;
     }
+    // libpq may refuse to prove who it is to a server that hadsn's own attempt would answer.
+    let has_demands = config
+        .libpq
+        .iter()
+        .any(|(keyword, value)| *keyword == "require_auth" || (*keyword == "channel_binding" && value == "require"));
+    if has_demands {
+        return None;
+    }
     let may_use_tls = sslmode != "disable";
     let (sender, receiver) = mpsc::sync_channel(1);
     // A thread of its own: no runtime and no signal of it may touch PHP's.

@@ -92,7 +92,7 @@ fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: 
         Role::Reader if cluster.config().reader.fallback == Fallback::Error => &[Stage::Replicas],
         Role::Reader => &[Stage::Replicas, Stage::Leader],
     };
-    for stage in stages {
+    for (number, stage) in stages.iter().enumerate() {
         let step = |since| match stage {
             Stage::Leader => cluster.candidate(since),
             Stage::Replicas => cluster.reader(wanted.max_lag, since),
@@ -108,13 +108,20 @@ fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: 
         };
         let routes = &answer.routes;
         let start = if routes.len() > 1 { cluster.pick(routes.len()) } else { 0 };
-        if tries.first_route.as_ref() != routes.first() {
+        // Where there is somebody else to connect to there is nothing to wait for, every other time at most.
+        if number == 0 && tries.first_route.as_ref() != routes.first() {
             tries.first_route = routes.first().cloned();
-            tries.count = 0;
+            if tries.count > 1 {
+                tries.count = 0;
+            }
         }
         for turn in 0..routes.len() {
+            let is_first = number == 0 && turn == 0;
+            if !is_first && left(wanted, since).is_zero() {
+                return Round::Again;
+            }
             let Some(route) = routes.get((start + turn) % routes.len()) else { continue };
-            match attempt(wanted, route, *stage, maker, tries) {
+            match attempt(wanted, route, *stage, maker, tries, since) {
                 Round::Again => {}
                 done => return done,
             }
@@ -129,7 +136,19 @@ enum Stage {
     Leader,
 }
 
-fn attempt(wanted: &Wanted, route: &Route, stage: Stage, maker: &mut dyn Maker, tries: &mut Tries) -> Round {
+/// What is left of `failover_timeout`.
+fn left(wanted: &Wanted, since: Duration) -> Duration {
+    wanted.cluster.failover_timeout().saturating_sub(clock::boottime().saturating_sub(since))
+}
+
+fn attempt(
+    wanted: &Wanted,
+    route: &Route,
+    stage: Stage,
+    maker: &mut dyn Maker,
+    tries: &mut Tries,
+    since: Duration,
+) -> Round {
     let cluster = &wanted.cluster;
     let purpose = match wanted.role {
         Role::Writer => Purpose::Write,
@@ -143,7 +162,8 @@ fn attempt(wanted: &Wanted, route: &Route, stage: Stage, maker: &mut dyn Maker, 
         }
     };
     let failure = match maker.make(&text) {
-        Err(exception) => Some(exception),
+        Err(None) => return Round::Thrown,
+        Err(exception) => exception,
         Ok(()) if !wanted.needs_question() => return Round::Connected,
         Ok(()) => match maker.object().map(|object| question(wanted, stage, object)) {
             Some(Reply::Fits) => return Round::Connected,
@@ -154,12 +174,19 @@ fn attempt(wanted: &Wanted, route: &Route, stage: Stage, maker: &mut dyn Maker, 
         },
     };
     let Some(exception) = failure else {
+        if zend::outcome().is_err_and(|exception| exception.is_none()) {
+            return Round::Thrown;
+        }
         cluster.invalidate();
         return Round::Again;
     };
-    let mut fault = verdicts::fault(&exception);
+    let Some(mut fault) = verdicts::fault(&exception) else {
+        // Not PDO's: a signal handler has thrown it.
+        zend::throw_object(exception);
+        return Round::Thrown;
+    };
     if fault == Fault::NotConnectedUnread {
-        fault = settled(wanted, route, maker.credentials()).unwrap_or(fault);
+        fault = settled(wanted, route, maker.credentials(), left(wanted, since)).unwrap_or(fault);
     }
     if !fault.may_pass() {
         zend::throw_object(exception);
@@ -173,7 +200,12 @@ fn attempt(wanted: &Wanted, route: &Route, stage: Stage, maker: &mut dyn Maker, 
 }
 
 /// What hadsn's own attempt to connect says of a failure that PDO tells in another language.
-fn settled(wanted: &Wanted, route: &Route, (user, password): (Option<String>, Option<String>)) -> Option<Fault> {
+fn settled(
+    wanted: &Wanted,
+    route: &Route,
+    (user, password): (Option<String>, Option<String>),
+    left: Duration,
+) -> Option<Fault> {
     let config = wanted.cluster.config();
     let login = Login {
         route: route.clone(),
@@ -181,7 +213,7 @@ fn settled(wanted: &Wanted, route: &Route, (user, password): (Option<String>, Op
         user: user?,
         password: password.map(Secret::new),
     };
-    probe::fault(login, config, Deadline::after(config.timing.connect_timeout))
+    probe::fault(login, config, Deadline::after(config.timing.connect_timeout.min(left)))
 }
 
 /// What a server says of itself.
@@ -207,7 +239,9 @@ fn question(wanted: &Wanted, stage: Stage, object: &ZendObject) -> Reply {
     };
     let is_true = |column| row.get_index(column).is_some_and(pdo::is_true);
     let is_standby = is_true(0);
-    if wanted.role == Role::Writer && is_standby {
+    // What no replica can be known to have is read from the leader, and from no other.
+    let must_lead = wanted.role == Role::Writer || stage == Stage::Leader && wanted.after.is_some();
+    if must_lead && is_standby {
         if wanted.is_persistent {
             // PDO would hand it out again: it has to die, not only to be let go.
             let _ = pdo::row(object, "SELECT pg_terminate_backend(pg_backend_pid())");
@@ -224,7 +258,7 @@ fn must_read_from_leader(wanted: &Wanted) -> bool {
     let Some(position) = wanted.after else { return false };
     let Ok(snapshot) = wanted.cluster.topology() else { return false };
     let timeline = snapshot.topology().leader().ok().and_then(|leader| leader.timeline);
-    timeline.is_some_and(|timeline| timeline != position.timeline)
+    timeline != Some(position.timeline)
 }
 
 /// Deals with a wait that ended; returns whether an exception is pending now.

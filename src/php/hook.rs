@@ -10,16 +10,19 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::ffi::{_zend_function as zend_function, zend_class_entry};
 use ext_php_rs::types::{ZendObject, Zval};
-use ext_php_rs::zend::{BailoutGuard, ExecuteData, ExecutorGlobals, run_handler};
+use ext_php_rs::zend::{BailoutGuard, ExecuteData, run_handler};
 
 use super::arguments::{Object, Text, parse};
 use super::connect::{self, Wanted};
 use super::pdo::{self, Arguments, Fresh, Maker};
 use super::request::{self, Role};
 use super::settings::DEFAULT_CLUSTER;
-use super::{exceptions, ini, zend};
+use super::wait::{self, Ended};
+use super::{exceptions, ini, verdicts, zend};
+use crate::backoff;
 use crate::error::Error;
 use crate::pdo_dsn::PdoDsn;
+use crate::sys::{clock, random};
 
 /// Puts the hooks in place, once a process, as soon as PDO is there. At the start of a request.
 pub(super) fn install() {
@@ -195,7 +198,7 @@ fn construct_by_hadsn(call: &mut ExecuteData) {
     }
     if !maker.is_in_place() {
         // The scratch object has shown that it works.
-        maker.finish();
+        maker.finish(call);
     }
 }
 
@@ -232,23 +235,36 @@ impl InPlace<'_> {
         self.scratch.object().is_none()
     }
 
-    fn finish(&mut self) {
-        let dsn = std::mem::take(&mut self.scratch.dsn);
-        let dsn = BailoutGuard::new(dsn);
+    /// Connects the object itself. What can have changed since the scratch object did may pass again.
+    fn finish(&mut self, call: &mut ExecuteData) {
+        let dsn = BailoutGuard::new(std::mem::take(&mut self.scratch.dsn));
         if !self.arguments.is_persistent {
             self.scratch.made = zend::null();
         }
-        pdo::construct(self.this, self.pdo, &dsn, self.arguments);
+        let since = clock::boottime();
+        for tries in 1.. {
+            pdo::construct(self.this, self.pdo, &dsn, self.arguments);
+            let Err(Some(exception)) = zend::outcome() else { return };
+            if tries == FINISH_TRIES || !verdicts::may_pass(&exception) {
+                return zend::throw_object(exception);
+            }
+            if let Err(ended) = wait::sleep(call, since, backoff::full_jitter(tries, random::chance())) {
+                if let Ended::Failed(_) = ended {
+                    zend::throw_object(exception);
+                }
+                return;
+            }
+        }
     }
 }
 
 impl Maker for InPlace<'_> {
-    fn make(&mut self, dsn: &str) -> Result<(), ZBox<ZendObject>> {
+    fn make(&mut self, dsn: &str) -> Result<(), Option<ZBox<ZendObject>>> {
         if !std::mem::take(&mut self.may_begin_in_place) {
             return self.scratch.make(dsn);
         }
         pdo::construct(self.this, self.pdo, dsn, self.arguments);
-        ExecutorGlobals::take_exception().map_or(Ok(()), Err)
+        zend::outcome()
     }
 
     fn object(&self) -> Option<&ZendObject> {
@@ -269,15 +285,12 @@ struct ByFunction<'a> {
 }
 
 impl Maker for ByFunction<'_> {
-    fn make(&mut self, dsn: &str) -> Result<(), ZBox<ZendObject>> {
+    fn make(&mut self, dsn: &str) -> Result<(), Option<ZBox<ZendObject>>> {
+        self.made = zend::null();
         let made = zend::call(self.function, None, self.scope, &mut self.arguments.with(dsn));
-        match ExecutorGlobals::take_exception() {
-            Some(exception) => Err(exception),
-            None => {
-                self.made = made;
-                Ok(())
-            }
-        }
+        zend::outcome()?;
+        self.made = made;
+        Ok(())
     }
 
     fn object(&self) -> Option<&ZendObject> {
@@ -292,12 +305,15 @@ impl Maker for ByFunction<'_> {
 /// Code that hands PDO a DSN catches PDOExceptions: an exception of hadsn's that is pending gets one around
 /// it.
 fn wrap() {
-    let Some(pending) = ExecutorGlobals::take_exception() else { return };
+    let Err(Some(pending)) = zend::outcome() else { return };
     if exceptions::is_ours(&pending) {
         exceptions::throw_pdo(pending);
     } else {
         zend::throw_object(pending);
     }
 }
+
+/// About a second of tries.
+const FINISH_TRIES: u32 = 10;
 
 const PREFIX: &[u8] = b"hadsn:";

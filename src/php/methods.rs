@@ -147,6 +147,7 @@ pub(super) extern "C" fn position(call: &mut ExecuteData, result: &mut Zval) {
         match connect::position(object) {
             Ok(position) => set_string(result, ZendStr::new(position.to_string(), false).into_raw()),
             Err(Some(exception)) => zend::throw_object(exception),
+            Err(None) if zend::outcome().is_err() => {}
             Err(None) => exceptions::throw(Error::no_position()),
         }
     });

@@ -3,7 +3,6 @@
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::ffi::zend_class_entry;
 use ext_php_rs::types::{ZendHashTable, ZendObject, Zval};
-use ext_php_rs::zend::ExecutorGlobals;
 
 use super::zend;
 use crate::config::Config;
@@ -62,12 +61,12 @@ impl Arguments {
 
 /// A way to make a connection to a DSN. What `make` made is used through `object`.
 pub(super) trait Maker {
-    /// Connects.
+    /// Connects. What was made before is let go first: PDO frees a kept connection that died whoever holds it.
     ///
     /// # Errors
     ///
-    /// The exception that PDO threw.
-    fn make(&mut self, dsn: &str) -> Result<(), ZBox<ZendObject>>;
+    /// The exception that PDO threw; none, if what is pending must stay so (`exit` in a signal handler).
+    fn make(&mut self, dsn: &str) -> Result<(), Option<ZBox<ZendObject>>>;
 
     /// What was connected last.
     fn object(&self) -> Option<&ZendObject>;
@@ -94,21 +93,18 @@ impl<'a> Fresh<'a> {
 }
 
 impl Maker for Fresh<'_> {
-    fn make(&mut self, dsn: &str) -> Result<(), ZBox<ZendObject>> {
+    fn make(&mut self, dsn: &str) -> Result<(), Option<ZBox<ZendObject>>> {
+        self.made = zend::null();
         let mut place = zend::null();
         if zend::make_object_of(&mut place, self.class)
             && let Some(object) = place.object()
         {
             construct(object, self.class, dsn, self.arguments);
         }
-        match ExecutorGlobals::take_exception() {
-            Some(exception) => Err(exception),
-            None => {
-                self.made = place;
-                dsn.clone_into(&mut self.dsn);
-                Ok(())
-            }
-        }
+        zend::outcome()?;
+        self.made = place;
+        dsn.clone_into(&mut self.dsn);
+        Ok(())
     }
 
     fn object(&self) -> Option<&ZendObject> {
@@ -135,7 +131,7 @@ pub(super) fn construct(object: &ZendObject, pdo: *mut zend_class_entry, dsn: &s
 /// The exception that PDO threw; none, if the options keep it from throwing.
 pub(super) fn row(object: &ZendObject, sql: &str) -> Result<ZBox<ZendHashTable>, Option<ZBox<ZendObject>>> {
     let Some(pdo) = zend::class_named("pdo") else { return Err(None) };
-    let failed = |_: &Zval| ExecutorGlobals::take_exception();
+    let failed = |_: &Zval| zend::outcome().err().flatten();
     let Some(query) = zend::method(pdo, "query") else { return Err(None) };
     let statement = zend::call(query, Some(object), pdo, &mut [zend::text(sql), zend::int(FETCH_NUM)]);
     let Some(statement_object) = statement.object() else { return Err(failed(&statement)) };

@@ -65,8 +65,11 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
     let chain = chain.get();
     let has_driver = chain.iter().any(|link| link.origin == Origin::Pdo);
     let mut finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false };
+    // A loss that came later than an exception of hadsn's is not explained by it.
+    let mut is_lost = false;
     for link in chain {
         match link.origin {
+            Origin::NoServer | Origin::Configuration if is_lost => {}
             // Nothing was connected to, so nothing was done: what is around it only passes that on.
             Origin::NoServer => finding = Finding { verdict: Verdict::Retry, is_suspicious: true },
             Origin::Configuration => finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false },
@@ -76,6 +79,7 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
             Origin::Pdo | Origin::Other => {
                 let fault = link.fault();
                 let verdict = fault.judge(phase);
+                is_lost |= fault == Fault::Lost;
                 finding.is_suspicious |= fault.is_suspicious() && verdict != Verdict::Unrelated;
                 finding.verdict = finding.verdict.max(verdict);
             }
@@ -84,9 +88,15 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
     finding
 }
 
-/// What a PDOException says of the connection.
-pub(super) fn fault(error: &ZendObject) -> Fault {
-    BailoutGuard::new(Link::read(error)).fault()
+/// What a PDOException says of the connection; nothing, if it is another exception.
+pub(super) fn fault(error: &ZendObject) -> Option<Fault> {
+    let link = BailoutGuard::new(Link::read(error));
+    (link.origin == Origin::Pdo).then(|| link.fault())
+}
+
+/// Whether trying to connect again can help.
+pub(super) fn may_pass(error: &ZendObject) -> bool {
+    fault(error).is_some_and(Fault::may_pass)
 }
 
 /// One exception of a chain.

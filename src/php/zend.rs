@@ -208,6 +208,24 @@ pub(super) fn call(
     result
 }
 
+/// How a call into Zend has ended.
+///
+/// # Errors
+///
+/// The exception that it threw, no longer pending; none, if what is pending is not a Throwable but the engine's way to
+/// leave (`exit`), which stays pending.
+pub(super) fn outcome() -> std::result::Result<(), Option<ZBox<ZendObject>>> {
+    // SAFETY: an exception is alive while it is pending.
+    let pending = unsafe { (*ext_php_rs::ffi::ext_php_rs_executor_globals()).exception.as_ref() };
+    match pending {
+        None => Ok(()),
+        Some(exception) if exception.instance_of(ext_php_rs::zend::ce::throwable()) => {
+            Err(ExecutorGlobals::take_exception())
+        }
+        Some(_) => Err(None),
+    }
+}
+
 /// Throws an exception that was caught before.
 pub(super) fn throw_object(exception: ZBox<ZendObject>) {
     let mut value = Zval::new();
