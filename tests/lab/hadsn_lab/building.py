@@ -11,7 +11,7 @@ from . import firewall, host, patroni, services
 from .layout import DATA, ETCD, HAPROXY, NODES, SERVICES, LabError, Service
 from .state import Shape, current_shape, lock, note_shape
 from .status import LabStatus, lab_status, leads
-from .waiting import say, wait_for
+from .waiting import Deadline, say, wait_for
 
 
 def up(shape: Shape) -> None:
@@ -57,8 +57,7 @@ def build(shape: Shape) -> None:
     start_etcd()
     first, *others = NODES
     say(f"{first.name} makes the cluster")
-    services.start_node(first)
-    wait_for(f"{first.name} to lead", 60, lambda: has_made_the_cluster(first))
+    make_cluster(first)
     say(f"{' and '.join(node.name for node in others)} copy it")
     for node in others:
         services.start_node(node)
@@ -66,11 +65,24 @@ def build(shape: Shape) -> None:
     wait_for("the replicas to catch up", 30, lambda: lab_status().caught_up)
 
 
-def has_made_the_cluster(node: Service) -> bool:
-    """Whether the first node leads; Patroni ends when it can't make a cluster."""
-    if not services.node_is_running(node):
-        raise LabError(f"{node.name} could not make the cluster")
-    return leads(node)
+def make_cluster(node: Service) -> None:
+    """Starts the first node and waits until it leads. Patroni ends when it can't make a cluster; as a service manager
+    would, this starts it again, twice."""
+    services.start_node(node)
+    starts = 1
+    deadline = Deadline(60)
+    while not leads(node):
+        if deadline.passed:
+            raise LabError(f"{node.name} to lead: not within {deadline.seconds:.0f} s")
+        if not services.node_is_running(node):
+            time.sleep(1)  # it may be on its way from fork to exec
+            if not services.node_is_running(node):
+                if starts == 3:
+                    raise LabError(f"{node.name} could not make the cluster")
+                say(f"{node.name} has ended: starting it again")
+                services.start_node(node)
+                starts += 1
+        time.sleep(0.1)
 
 
 def restore(present: Shape, shape: Shape) -> None:
