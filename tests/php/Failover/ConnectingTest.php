@@ -289,6 +289,20 @@ final class ConnectingTest extends UnitTestCase
         $web->stop();
     }
 
+    public function testExitInASignalHandlerIsAnExit(): void
+    {
+        $port = (int) explode(':', self::deadAddress())[1];
+        $bad = self::url($this->cluster(Nodes::leader(host: '127.0.0.1', more: ['port' => $port])), 'failover_timeout=60s');
+        foreach (['HaDsn::connect("app", "app")', 'new PDO("hadsn:", "app", "app")'] as $connect) {
+            $code = 'pcntl_async_signals(true); pcntl_signal(SIGALRM, function (): void { echo "bye"; exit(3); }); pcntl_alarm(1);'
+                . "HaDsn::configure(getenv('BAD')); try { $connect; } catch (Throwable \$e) { echo get_class(\$e); } echo 'still here';";
+
+            $outcome = Php::run($code, env: ['BAD' => $bad], timeout: 30.0);
+
+            self::assertSame([3, 'bye'], [$outcome->exitCode, $outcome->stdout], $connect);
+        }
+    }
+
     public function testTheTimeLimitEndsAWait(): void
     {
         $port = (int) explode(':', self::deadAddress())[1];

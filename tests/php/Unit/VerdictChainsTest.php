@@ -71,6 +71,23 @@ final class VerdictChainsTest extends UnitTestCase
         self::assertSame(Verdict::Unrelated, HaDsn::verdict(new HaDsn\ConfigException('x')));
     }
 
+    public function testALossThatCameLaterIsNotExplainedByThem(): void
+    {
+        // As `try { … no leader … } finally { $pdo->commit(); }` chains them.
+        foreach ([new HaDsn\NoLeaderException('x'), new HaDsn\ConfigException('x')] as $earlier) {
+            $lost = self::pdo('HY000', 'server closed the connection unexpectedly', $earlier);
+            self::assertSame(Verdict::InDoubt, HaDsn::verdict($lost, Phase::Commit));
+        }
+    }
+
+    public function testAMistakeOfTheProgramIsNoFailover(): void
+    {
+        foreach ([['08P01', 'ERROR:  bind message supplies 1 parameters, but prepared statement "" requires 2'], ['HY000', 'number of parameters must be between 0 and 65535']] as [$state, $text]) {
+            self::assertSame(Verdict::Unrelated, HaDsn::verdict(self::pdo($state, $text), Phase::InTransaction));
+        }
+        self::assertSame(Verdict::InDoubt, HaDsn::verdict(self::pdo('08P01', 'FATAL:  server conn crashed?'), Phase::Autocommit));
+    }
+
     public function testWhatIsMalformedDoesNoHarm(): void
     {
         $infos = [null, [], ['57P01'], [1, 2, 3], [[], [], []], ['x' => 'y'], [null, null, null], ["57P01\0", '7', new \stdClass()]];
