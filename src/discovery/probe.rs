@@ -1,6 +1,7 @@
 //! Speaks to a PostgreSQL server itself, where PDO's word is not enough.
 
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc;
 
 use tokio_postgres::NoTls;
@@ -26,13 +27,14 @@ pub struct Login {
 }
 
 /// Why a connection to a server fails, told by its SQLSTATE and so in any language: one attempt, without TLS.
-/// `None` when the attempt shows nothing: it would need TLS, or credentials that hadsn does not have.
+/// `None` when the attempt shows nothing: it would need TLS, or credentials that hadsn does not have. Where TLS is required,
+/// it is only asked whether the server has it.
 ///
 /// Ends by `deadline`.
 pub fn fault(login: Login, config: &Config, deadline: Deadline) -> Option<Fault> {
     let sslmode = config.libpq.iter().find(|(keyword, _)| *keyword == "sslmode").map_or("prefer", |(_, mode)| mode);
     if matches!(sslmode, "require" | "verify-ca" | "verify-full") {
-        return None;
+        return without_tls(&login, deadline);
     }
     // libpq may refuse to prove who it is to a server that hadsn's own attempt would answer.
     let has_demands = config
@@ -52,6 +54,27 @@ pub fn fault(login: Login, config: &Config, deadline: Deadline) -> Option<Fault>
     .ok()?;
     receiver.recv_timeout(deadline.remaining()?).ok()?
 }
+
+/// Whether a server refuses TLS, or is not there: its answer to an SSLRequest (PostgreSQL manual, 55.2.10).
+fn without_tls(login: &Login, deadline: Deadline) -> Option<Fault> {
+    let address = SocketAddr::new(login.address()?, login.route.port);
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, deadline.remaining()?) else {
+        return Some(Fault::NotConnected);
+    };
+    let mut answer = [0];
+    let asked = stream
+        .set_read_timeout(deadline.remaining())
+        .and_then(|()| stream.write_all(&SSL_REQUEST))
+        .and_then(|()| stream.read_exact(&mut answer));
+    match asked {
+        Err(_) => Some(Fault::NotConnected),
+        Ok(()) if answer == *b"N" => Some(Fault::Login),
+        Ok(()) => None,
+    }
+}
+
+/// Its length, 8, and its code, 80877103.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F];
 
 fn attempt(login: &Login, may_use_tls: bool, deadline: Deadline) -> Option<Fault> {
     let address = login.address()?;

@@ -95,6 +95,7 @@ final class ConnectingTest extends UnitTestCase
         yield 'a wrong password, in German' => [true, 'app', 'wrong', '', 'Passwort-Authentifizierung'];
         yield 'an unknown database' => [false, 'nosuch', 'app', '', 'does not exist'];
         yield 'an unknown database, in German' => [true, 'nosuch', 'app', '', 'existiert nicht'];
+        yield 'TLS refused, in German' => [true, 'app', 'app', 'sslmode=require', 'SSL'];
         yield 'TLS refused' => [false, 'app', 'app', 'sslmode=require', 'server does not support SSL'];
     }
 
