@@ -1,4 +1,4 @@
-//! Random numbers that a forked child does not share with its parent. Not for secrets.
+//! Random numbers that a forked child does not share with its parent. Not for secrets, but for [`unguessable`].
 
 use std::cell::Cell;
 
@@ -14,6 +14,18 @@ pub fn number() -> usize {
 pub fn chance() -> f64 {
     reseed_after_fork();
     fastrand::f64()
+}
+
+/// A number that nobody else can guess, from the kernel (getrandom(2)); while that has none to give, any number.
+pub fn unguessable() -> u16 {
+    let mut bytes = [0; 2];
+    // SAFETY: `bytes` may be written to for its whole length, and lives for the duration of the call.
+    let written = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if usize::try_from(written) == Ok(bytes.len()) {
+        return u16::from_ne_bytes(bytes);
+    }
+    reseed_after_fork();
+    fastrand::u16(..)
 }
 
 fn reseed_after_fork() {
