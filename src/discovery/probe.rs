@@ -1,120 +1,150 @@
-//! Speaks to a PostgreSQL server itself, where PDO's word is not enough.
+//! Asks PostgreSQL servers themselves what they are: all at once, on the calling thread, under one deadline.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::mpsc;
+mod channel;
+mod encryption;
+mod keywords;
+mod passfile;
+mod refusal;
+mod session;
+mod standing;
+mod wire;
 
-use tokio_postgres::NoTls;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use crate::address::Host;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::route::Route;
 use crate::sys::clock::Deadline;
-use crate::sys::thread;
 use crate::verdict::Fault;
+use session::{Session, Stage};
 
-/// Who logs in where.
+pub use refusal::Refusal;
+pub use standing::{ServerRole, Standing};
+
+/// Who logs in.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The server.
-    pub route: Route,
-    /// The database; the server's default is the user's name.
-    pub database: Option<String>,
     /// The role.
     pub user: String,
-    /// Its password.
-    pub password: Option<crate::config::Secret>,
-}
-
-/// Why a connection to a server fails, told by its SQLSTATE and so in any language: one attempt, without TLS.
-/// `None` when the attempt shows nothing: it would need TLS, or credentials that hadsn does not have. Where TLS is required,
-/// it is only asked whether the server has it.
-///
-/// Ends by `deadline`.
-pub fn fault(login: Login, config: &Config, deadline: Deadline) -> Option<Fault> {
-    let sslmode = config.libpq.iter().find(|(keyword, _)| *keyword == "sslmode").map_or("prefer", |(_, mode)| mode);
-    if matches!(sslmode, "require" | "verify-ca" | "verify-full") {
-        return without_tls(&login, deadline);
-    }
-    // libpq may refuse to prove who it is to a server that hadsn's own attempt would answer.
-    let has_demands = config
-        .libpq
-        .iter()
-        .any(|(keyword, value)| *keyword == "require_auth" || (*keyword == "channel_binding" && value == "require"));
-    if has_demands {
-        return None;
-    }
-    let may_use_tls = sslmode != "disable";
-    let (sender, receiver) = mpsc::sync_channel(1);
-    // A thread of its own: no runtime and no signal of it may touch PHP's.
-    thread::spawn("hadsn-probe", move || {
-        // The caller may have given up.
-        let _ = sender.send(attempt(&login, may_use_tls, deadline));
-    })
-    .ok()?;
-    receiver.recv_timeout(deadline.remaining()?).ok()?
-}
-
-/// Whether a server refuses TLS, or is not there: its answer to an SSLRequest (PostgreSQL manual, 55.2.10).
-fn without_tls(login: &Login, deadline: Deadline) -> Option<Fault> {
-    let address = SocketAddr::new(login.address()?, login.route.port);
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, deadline.remaining()?) else {
-        return Some(Fault::NotConnected);
-    };
-    let mut answer = [0];
-    let asked = stream
-        .set_read_timeout(deadline.remaining())
-        .and_then(|()| stream.write_all(&SSL_REQUEST))
-        .and_then(|()| stream.read_exact(&mut answer));
-    match asked {
-        Err(_) => Some(Fault::NotConnected),
-        Ok(()) if answer == *b"N" => Some(Fault::Login),
-        Ok(()) => None,
-    }
-}
-
-/// Its length, 8, and its code, 80877103.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F];
-
-fn attempt(login: &Login, may_use_tls: bool, deadline: Deadline) -> Option<Fault> {
-    let address = login.address()?;
-    let mut options = tokio_postgres::Config::new();
-    options
-        .hostaddr(address)
-        .port(login.route.port)
-        .user(&login.user)
-        .application_name("hadsn")
-        .ssl_mode(tokio_postgres::config::SslMode::Disable);
-    if let Some(database) = &login.database {
-        options.dbname(database);
-    }
-    if let Some(password) = &login.password {
-        options.password(password.reveal());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().ok()?;
-    let remaining = deadline.remaining()?;
-    let connected = runtime.block_on(async { tokio::time::timeout(remaining, options.connect(NoTls)).await });
-    match connected {
-        Err(_) => Some(Fault::NotConnected),
-        // It works now: whatever it was has passed, or it was the role of the server.
-        Ok(Ok(_)) => Some(Fault::WrongRole),
-        Ok(Err(error)) => match error.code().map(tokio_postgres::error::SqlState::code) {
-            // pg_hba.conf may ask for the TLS that this attempt did not have.
-            Some("28000") if may_use_tls => None,
-            Some(state) => Some(Fault::of_sqlstate(state)),
-            None if error.is_closed() => Some(Fault::NotConnected),
-            None => std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<std::io::Error>())
-                .then_some(Fault::NotConnected),
-        },
-    }
+    /// Its password; without one it is looked for where libpq does: `PGPASSWORD`, `passfile`, `~/.pgpass`.
+    pub password: Option<Secret>,
+    /// The database; the server's default is the user's name.
+    pub database: Option<String>,
 }
 
 impl Login {
-    fn address(&self) -> Option<IpAddr> {
-        match &self.route.host {
-            Host::Ip(ip) => Some(*ip),
-            Host::Name(_) => self.route.address,
+    /// With the credentials of the source, if it has any.
+    pub fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            user: config.credentials.user.clone()?,
+            password: config.credentials.password.clone(),
+            database: config.database.clone(),
+        })
+    }
+}
+
+/// Asks the servers behind `routes`, all at once. Ends when all have answered, `patience` after the first of them
+/// that takes writes has, or at the deadline. There is one result for each route, in their order.
+///
+/// Starts no thread; the connections end with the call.
+///
+/// # Errors
+///
+/// For each route, why there is no answer.
+pub fn ask_all(
+    routes: &[Route],
+    login: &Login,
+    config: &Config,
+    deadline: Deadline,
+    patience: Duration,
+) -> Vec<Result<Standing, Refusal>> {
+    let refused = |refusal: Refusal| routes.iter().map(|_| Err(refusal.clone())).collect();
+    let (since, Some(limit)) = (Instant::now(), deadline.remaining()) else { return refused(Refusal::late()) };
+    let session = match Session::new(login, config) {
+        Ok(session) => session,
+        Err(refusal) => return refused(refusal),
+    };
+    // It lives as long as this call, on this thread: nothing of it meets a fork or a signal handler.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return refused(Refusal::no_runtime(&e)),
+    };
+    let stages: Vec<Cell<Stage>> = routes.iter().map(|_| Cell::default()).collect();
+    let answers = runtime.block_on(async {
+        let mut asked: Vec<Asked> = routes
+            .iter()
+            .zip(&stages)
+            .map(|(route, stage)| Asked { future: Box::pin(session.ask(route, stage)), answer: None })
+            .collect();
+        let mut end = pin!(tokio::time::sleep(deadline.remaining().unwrap_or_default()));
+        let mut has_primary = false;
+        poll_fn(|cx| {
+            let mut is_waiting = false;
+            for one in &mut asked {
+                is_waiting |= !one.is_answered(cx);
+            }
+            if !is_waiting {
+                return Poll::Ready(());
+            }
+            if !has_primary && asked.iter().any(Asked::is_primary) {
+                has_primary = true;
+                let left = deadline.or_after(patience).remaining().unwrap_or_default();
+                end.as_mut().reset(tokio::time::Instant::now() + left);
+            }
+            end.as_mut().poll(cx)
+        })
+        .await;
+        asked.into_iter().map(|one| one.answer).collect::<Vec<_>>()
+    });
+    let waited = since.elapsed().min(limit);
+    let answers = answers.into_iter().zip(&stages);
+    answers.map(|(answer, stage)| answer.unwrap_or_else(|| Err(Refusal::silent(waited, stage.get())))).collect()
+}
+
+/// Asks one server.
+///
+/// Ends by `deadline`.
+///
+/// # Errors
+///
+/// Why there is no answer.
+pub fn ask(route: &Route, login: &Login, config: &Config, deadline: Deadline) -> Result<Standing, Refusal> {
+    let answers = ask_all(std::slice::from_ref(route), login, config, deadline, Duration::ZERO);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refusal::late()))
+}
+
+/// Why a connection to a server fails, told by its SQLSTATE and so in any language: one attempt of hadsn's own.
+/// `None` when the attempt shows nothing: hadsn lacks the credentials, or can't do what the configuration asks of it.
+///
+/// Ends by `deadline`.
+pub fn fault(login: &Login, route: &Route, config: &Config, deadline: Deadline) -> Option<Fault> {
+    match ask(route, login, config, deadline) {
+        // It works now: whatever it was has passed, or it was the role of the server.
+        Ok(_) => Some(Fault::WrongRole),
+        Err(refusal) => refusal.fault(),
+    }
+}
+
+/// A server that is being asked.
+struct Asked<'a> {
+    future: Pin<Box<dyn Future<Output = Result<Standing, Refusal>> + 'a>>,
+    answer: Option<Result<Standing, Refusal>>,
+}
+
+impl Asked<'_> {
+    fn is_answered(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.answer.is_none()
+            && let Poll::Ready(answer) = self.future.as_mut().poll(cx)
+        {
+            self.answer = Some(answer);
         }
+        self.answer.is_some()
+    }
+
+    fn is_primary(&self) -> bool {
+        matches!(&self.answer, Some(Ok(standing)) if standing.role == ServerRole::Primary)
     }
 }
