@@ -1,0 +1,518 @@
+//! Whom to believe: what endpoints say of a cluster, and what its servers say of themselves → who leads. Pure.
+//!
+//! An endpoint may be cut off, belong to another cluster, or lie. So the writer *moves* only to a server that says of
+//! itself that it is a running primary, on a timeline that is not lower than the highest one confirmed before. It
+//! *stays* without that: Patroni may be stopped for maintenance while PostgreSQL runs on.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use crate::address::Endpoint;
+use crate::error::shown;
+use crate::topology::{Member, Topology};
+
+/// What is remembered of a cluster from one look to the next.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beliefs {
+    /// Who was believed to lead.
+    pub writer: Option<Writer>,
+    /// The highest timeline on which a leader was confirmed.
+    pub highest: Option<u32>,
+    /// The system identifier of the confirmed leader (`pg_control_system()`).
+    pub system: Option<u64>,
+    /// The Patroni scope of the view that named it.
+    pub scope: Option<String>,
+}
+
+/// Who was believed to lead.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Writer {
+    /// The server, on the timeline that it was confirmed on.
+    pub member: Member,
+    /// Whether it has said so itself.
+    pub is_confirmed: bool,
+}
+
+/// Everything that one look has found out so far.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// What the endpoints that answered say, in the order in which they are to be believed.
+    pub views: Vec<View>,
+    /// What servers say of themselves, by their announced address.
+    pub words: HashMap<Endpoint, Word>,
+    /// What the last writer's PostgreSQL says, if it was asked.
+    pub sql: Option<Word>,
+    /// Whether it can be asked: somebody may log in.
+    pub can_ask_sql: bool,
+    /// How many endpoints were asked.
+    pub asked: usize,
+    /// How many of them have answered.
+    pub answered: usize,
+    /// Nobody is left to ask.
+    pub is_complete: bool,
+}
+
+/// What one endpoint says of the cluster.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The whole.
+    pub topology: Topology,
+    /// Who leads, and whether `allow_hosts` lets it be connected to; or why nobody does.
+    pub leader: Result<(Member, bool), String>,
+    /// The other endpoints of its list are not among its members: it may be another cluster's.
+    pub is_odd: bool,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// It runs as a primary.
+    Primary {
+        /// Its timeline.
+        timeline: Option<u32>,
+        /// Its system identifier.
+        system: Option<u64>,
+    },
+    /// It is something else.
+    Other {
+        /// What, as a fragment for a message.
+        what: String,
+        /// Its system identifier.
+        system: Option<u64>,
+    },
+    /// It could not be asked, for this reason.
+    Nothing(String),
+}
+
+/// What to do with the facts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judgement {
+    /// They suffice.
+    Believe(Box<Belief>),
+    /// Ask the API of this member what it is.
+    AskMember(Box<Member>),
+    /// Ask the PostgreSQL of the last writer.
+    AskWriter(Box<Member>),
+    /// Ask the endpoints that were not asked yet.
+    AskOthers,
+}
+
+/// What is believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Belief {
+    /// The number of the view whose members are taken; `None` when all views are of another cluster.
+    pub view: Option<usize>,
+    /// Who leads, or why nobody does.
+    pub leader: Result<Leader, String>,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leader {
+    /// The server.
+    pub member: Member,
+    /// On what grounds.
+    pub ground: Ground,
+}
+
+/// On what grounds somebody is believed to lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// It is the one that led before.
+    Kept,
+    /// It says so itself.
+    Confirmed {
+        /// Its timeline.
+        timeline: Option<u32>,
+        /// Its system identifier.
+        system: Option<u64>,
+    },
+    /// An endpoint says so, and no server of the cluster could ever be asked itself.
+    Told,
+    /// An endpoint says so, and it must not be connected to.
+    OutOfReach,
+}
+
+impl Beliefs {
+    /// Whether a leader has ever been confirmed: from then on others have to be, too.
+    pub fn is_confirmed(&self) -> bool {
+        self.system.is_some() || self.highest.is_some() || self.writer.as_ref().is_some_and(|w| w.is_confirmed)
+    }
+
+    /// What is remembered after `belief` about `facts`.
+    #[must_use]
+    pub fn after(&self, belief: &Belief, facts: &Facts) -> Self {
+        let Ok(leader) = &belief.leader else { return self.clone() };
+        let scope = belief.view.and_then(|view| facts.views.get(view)).and_then(|view| view.topology.scope.clone());
+        let mut next = self.clone();
+        let mut member = leader.member.clone();
+        match leader.ground {
+            Ground::OutOfReach => {}
+            Ground::Kept => {
+                let known = self.writer.as_ref();
+                member.timeline = known.and_then(|writer| writer.member.timeline).or(member.timeline);
+                next.writer = Some(Writer { member, is_confirmed: known.is_some_and(|writer| writer.is_confirmed) });
+            }
+            Ground::Told => {
+                next.writer = Some(Writer { member, is_confirmed: false });
+                next.scope = scope.or(next.scope);
+            }
+            Ground::Confirmed { timeline, system } => {
+                member.timeline = timeline;
+                next.writer = Some(Writer { member, is_confirmed: true });
+                next.scope = scope.or(next.scope);
+                next.system = system.or(next.system);
+                // A lower one, or that of another cluster, was let through by the rule: it counts anew.
+                next.highest = timeline.or(next.highest);
+            }
+        }
+        next
+    }
+
+    fn is_foreign(&self, system: Option<u64>) -> bool {
+        matches!((self.system, system), (Some(known), Some(other)) if known != other)
+    }
+
+    fn is_lower(&self, timeline: Option<u32>) -> bool {
+        matches!((self.highest, timeline), (Some(highest), Some(timeline)) if timeline < highest)
+    }
+
+    fn is_writer(&self, member: &Member) -> bool {
+        let Some(Writer { member: known, .. }) = &self.writer else { return false };
+        let is_same_timeline = member.timeline.is_none() || member.timeline == known.timeline;
+        known.endpoint == member.endpoint && is_same_timeline
+    }
+}
+
+/// What to make of `facts`, knowing `beliefs`.
+pub fn judge(beliefs: &Beliefs, facts: &Facts) -> Judgement {
+    let claims = Claims::of(beliefs, facts);
+    // Endpoints of two clusters in one list: nothing is known yet that would tell which is ours.
+    let is_dubious = beliefs.writer.is_none() && facts.views.iter().any(|view| view.is_odd);
+    if let Some(claim) = claims.to_be_asked(is_dubious) {
+        return Judgement::AskMember(Box::new(claim.member.clone()));
+    }
+    let has_accepted = claims.accepted().next().is_some();
+    if !facts.is_complete && (is_dubious || !has_accepted && !claims.is_plausible(beliefs)) {
+        return Judgement::AskOthers;
+    }
+    let leader = if has_accepted {
+        claims.best(is_dubious)
+    } else {
+        match claims.exception(beliefs, facts) {
+            Some(leader) => Ok(leader),
+            None => match kept(beliefs, facts, &claims) {
+                Keep::Yes(leader) => Ok(*leader),
+                Keep::Ask(member) => return Judgement::AskWriter(member),
+                Keep::No => Err(claims.why_nobody(beliefs, facts)),
+            },
+        }
+    };
+    let named = leader.as_ref().ok().and_then(|leader| claims.view_of(&leader.member.endpoint));
+    let view = match named {
+        Some(view) => Some(view),
+        None => match own_view(beliefs, facts) {
+            OwnView::Is(view) => view,
+            OwnView::Ask(member) => return Judgement::AskMember(member),
+        },
+    };
+    Judgement::Believe(Box::new(Belief { view, leader }))
+}
+
+/// The members that views name as leaders, each once.
+struct Claims<'a>(Vec<Claim<'a>>);
+
+struct Claim<'a> {
+    member: &'a Member,
+    /// The first view that names it.
+    view: usize,
+    /// How many do.
+    votes: usize,
+    standing: Standing,
+}
+
+/// What a claim is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    Kept,
+    Confirmed { timeline: Option<u32>, system: Option<u64> },
+    Unasked,
+    Told,
+    OutOfReach,
+    Lower { timeline: Option<u32>, system: Option<u64> },
+    Foreign { timeline: Option<u32>, system: Option<u64> },
+    Denied(String),
+}
+
+impl<'a> Claims<'a> {
+    fn of(beliefs: &Beliefs, facts: &'a Facts) -> Self {
+        let mut claims: Vec<Claim<'a>> = Vec::new();
+        for (number, view) in facts.views.iter().enumerate() {
+            let Ok((member, is_in_reach)) = &view.leader else { continue };
+            match claims.iter_mut().find(|claim| claim.member.endpoint == member.endpoint) {
+                Some(claim) => {
+                    claim.votes += 1;
+                    // One that tells more of the timeline is the newer one.
+                    if member.timeline > claim.member.timeline {
+                        (claim.member, claim.view) = (member, number);
+                        claim.standing = standing(member, *is_in_reach, beliefs, facts);
+                    }
+                }
+                None => claims.push(Claim {
+                    member,
+                    view: number,
+                    votes: 1,
+                    standing: standing(member, *is_in_reach, beliefs, facts),
+                }),
+            }
+        }
+        Self(claims)
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &Claim<'a>> {
+        self.0.iter().filter(|claim| matches!(claim.standing, Standing::Kept | Standing::Confirmed { .. }))
+    }
+
+    /// A claim that could change the outcome, and whose server was not asked yet.
+    fn to_be_asked(&self, is_dubious: bool) -> Option<&Claim<'a>> {
+        let best = self.accepted().map(Claim::timeline).max();
+        let matters = |claim: &&Claim<'a>| is_dubious || best.is_none_or(|best| claim.timeline() > best);
+        self.0.iter().filter(|claim| claim.standing == Standing::Unasked).find(matters)
+    }
+
+    /// Whether the only leader that is named can be taken without asking others: no server of this cluster could ever be asked itself,
+    /// and it is not on a lower timeline than the one before.
+    fn is_plausible(&self, beliefs: &Beliefs) -> bool {
+        let [Claim { standing: Standing::Told, member, .. }] = self.0.as_slice() else { return false };
+        let known = beliefs.writer.as_ref().and_then(|writer| writer.member.timeline);
+        !matches!((member.timeline, known), (Some(now), Some(before)) if now < before)
+    }
+
+    /// Of those that are accepted the one on the highest timeline: the others were deposed.
+    fn best(&self, is_dubious: bool) -> Result<Leader, String> {
+        if is_dubious && let Some((one, other)) = self.two_clusters() {
+            let most = self.accepted().max_by_key(|claim| claim.votes);
+            let is_alone = |most: &Claim<'a>| self.accepted().filter(|claim| claim.votes == most.votes).count() == 1;
+            return match most {
+                Some(most) if is_alone(most) => Ok(most.leader()),
+                _ => Err(format!(
+                    "{} and {} lead different clusters: list the endpoints of one cluster only",
+                    one.name(),
+                    other.name()
+                )),
+            };
+        }
+        self.highest(self.accepted())
+    }
+
+    fn highest<'b>(&'b self, claims: impl Iterator<Item = &'b Claim<'a>>) -> Result<Leader, String>
+    where
+        'a: 'b,
+    {
+        let claims: Vec<_> = claims.collect();
+        let highest = claims.iter().map(|claim| claim.timeline()).max().flatten();
+        let mut top = claims.iter().filter(|claim| claim.timeline() == highest);
+        match (top.next(), top.next()) {
+            (Some(only), None) => Ok(only.leader()),
+            (Some(one), Some(other)) => match claims
+                .iter()
+                .find(|c| c.standing == Standing::Kept && c.timeline() == highest)
+            {
+                Some(kept) => Ok(kept.leader()),
+                None => {
+                    Err(format!("{} and {} both claim to be the leader on {}", one.name(), other.name(), on(highest)))
+                }
+            },
+            (None, _) => Err("nobody is named the leader".to_owned()),
+        }
+    }
+
+    /// Two accepted leaders with different system identifiers.
+    fn two_clusters(&self) -> Option<(&Claim<'a>, &Claim<'a>)> {
+        let first = self.accepted().next()?;
+        let system = |claim: &Claim<'a>| match claim.standing {
+            Standing::Confirmed { system, .. } => system,
+            _ => None,
+        };
+        let other = self.accepted().find(|claim| system(claim).is_some() && system(claim) != system(first))?;
+        Some((first, other))
+    }
+
+    /// Who leads although it is not accepted at first sight: everybody has been asked.
+    fn exception(&self, beliefs: &Beliefs, facts: &Facts) -> Option<Leader> {
+        let told = || self.0.iter().filter(|claim| claim.standing == Standing::Told);
+        if told().next().is_some() {
+            return self.highest(told()).ok();
+        }
+        if let [claim] = self.0.as_slice() {
+            // Restored to an earlier point in time, or made anew: then all agree, and nobody is left on the old timeline.
+            let all_agree = claim.votes == facts.views.len() && facts.answered * 2 >= facts.asked;
+            let serves_higher = |member: &Member| member.timeline.is_some() && !beliefs.is_lower(member.timeline);
+            let is_abandoned = !facts.views.iter().flat_map(|view| &view.topology.members).any(serves_higher);
+            let is_let_through = match claim.standing {
+                Standing::Lower { .. } => all_agree && is_abandoned,
+                Standing::Foreign { .. } => all_agree,
+                _ => false,
+            };
+            if is_let_through || claim.standing == Standing::OutOfReach {
+                return Some(claim.leader());
+            }
+        }
+        None
+    }
+
+    fn view_of(&self, endpoint: &Endpoint) -> Option<usize> {
+        self.0.iter().find(|claim| claim.member.endpoint == *endpoint).map(|claim| claim.view)
+    }
+
+    fn why_nobody(&self, beliefs: &Beliefs, facts: &Facts) -> String {
+        let mut reasons: Vec<String> = self.0.iter().filter_map(|claim| claim.why_not(beliefs)).collect();
+        if reasons.is_empty() {
+            let told = || self.0.iter().filter(|claim| claim.standing == Standing::Told);
+            reasons.extend(self.highest(told()).err().filter(|_| told().next().is_some()));
+        }
+        if reasons.is_empty() {
+            reasons.extend(facts.views.iter().find_map(|view| view.leader.as_ref().err()).cloned());
+        }
+        if let (Some(Writer { member, .. }), Some(Word::Other { what, .. } | Word::Nothing(what))) =
+            (&beliefs.writer, &facts.sql)
+        {
+            reasons.push(format!("{}, which led before: {what}", shown(&member.name)));
+        }
+        reasons.join("; ")
+    }
+}
+
+impl Claim<'_> {
+    /// The timeline that it is known, or claims, to be on.
+    fn timeline(&self) -> Option<u32> {
+        match &self.standing {
+            Standing::Confirmed { timeline, .. }
+            | Standing::Lower { timeline, .. }
+            | Standing::Foreign { timeline, .. } => *timeline,
+            _ => self.member.timeline,
+        }
+    }
+
+    fn leader(&self) -> Leader {
+        let ground = match self.standing {
+            Standing::Kept => Ground::Kept,
+            Standing::Confirmed { timeline, system }
+            | Standing::Lower { timeline, system }
+            | Standing::Foreign { timeline, system } => Ground::Confirmed { timeline, system },
+            Standing::OutOfReach => Ground::OutOfReach,
+            Standing::Unasked | Standing::Told | Standing::Denied(_) => Ground::Told,
+        };
+        let mut member = self.member.clone();
+        member.timeline = self.timeline();
+        Leader { member, ground }
+    }
+
+    fn name(&self) -> String {
+        shown(&self.member.name)
+    }
+
+    fn why_not(&self, beliefs: &Beliefs) -> Option<String> {
+        let mut text = format!("{} is named the leader, and ", self.name());
+        match &self.standing {
+            Standing::Denied(reason) => text.push_str(reason),
+            Standing::Lower { timeline, .. } => {
+                let _ = write!(
+                    text,
+                    "is on {}, while {} was confirmed before: HaDsn::forget() accepts it, if that is how it should be",
+                    on(*timeline),
+                    on(beliefs.highest)
+                );
+            }
+            Standing::Foreign { .. } => text.push_str(
+                "belongs to another cluster (another system identifier): HaDsn::forget() accepts it, if the cluster was made anew",
+            ),
+            _ => return None,
+        }
+        Some(text)
+    }
+}
+
+fn standing(member: &Member, is_in_reach: bool, beliefs: &Beliefs, facts: &Facts) -> Standing {
+    let is_kept = beliefs.is_writer(member);
+    match facts.words.get(&member.endpoint) {
+        Some(Word::Other { what, .. }) => Standing::Denied(format!("by its own word {what}")),
+        Some(Word::Primary { timeline, system }) => {
+            let (timeline, system) = (timeline.or(member.timeline), *system);
+            if beliefs.is_foreign(system) {
+                Standing::Foreign { timeline, system }
+            } else if beliefs.is_lower(timeline) {
+                Standing::Lower { timeline, system }
+            } else {
+                Standing::Confirmed { timeline, system }
+            }
+        }
+        _ if is_kept => Standing::Kept,
+        None if is_in_reach => Standing::Unasked,
+        None => Standing::OutOfReach,
+        Some(Word::Nothing(reason)) if beliefs.is_confirmed() => {
+            Standing::Denied(format!("can't be confirmed: {reason}"))
+        }
+        Some(Word::Nothing(_)) => Standing::Told,
+    }
+}
+
+enum Keep {
+    Yes(Box<Leader>),
+    Ask(Box<Member>),
+    No,
+}
+
+/// Whether the last writer stays: nobody else is confirmed, and its PostgreSQL says that it is a primary. In a
+/// maintenance pause nobody replaces it, so that libpq's own check will do where hadsn can't log in.
+fn kept(beliefs: &Beliefs, facts: &Facts, claims: &Claims<'_>) -> Keep {
+    let Some(Writer { member, is_confirmed: true }) = &beliefs.writer else { return Keep::No };
+    let yes = || Keep::Yes(Box::new(Leader { member: member.clone(), ground: Ground::Kept }));
+    match &facts.sql {
+        None if facts.can_ask_sql => Keep::Ask(Box::new(member.clone())),
+        None if claims.0.is_empty() && facts.views.iter().any(|view| view.topology.is_paused) => yes(),
+        Some(Word::Primary { timeline, system }) => {
+            let is_older = matches!((timeline, member.timeline), (Some(now), Some(then)) if *now < then);
+            if is_older || beliefs.is_foreign(*system) { Keep::No } else { yes() }
+        }
+        _ => Keep::No,
+    }
+}
+
+enum OwnView {
+    Is(Option<usize>),
+    Ask(Box<Member>),
+}
+
+/// The view to take the members from when it is not the leader's: one of our cluster, best one that names
+/// no leader, since those that do are out of date or wrong.
+fn own_view(beliefs: &Beliefs, facts: &Facts) -> OwnView {
+    let is_own = |view: &View| match (&beliefs.scope, &view.topology.scope) {
+        (Some(known), Some(scope)) => known == scope,
+        _ => true,
+    };
+    let own = || facts.views.iter().enumerate().filter(|(_, view)| is_own(view));
+    let best = own().find(|(_, view)| view.leader.is_err()).or_else(|| own().next());
+    if let Some((number, _)) = best {
+        return OwnView::Is(Some(number));
+    }
+    // A standby cluster of ours has a scope of its own, and the same system identifier.
+    for (number, view) in facts.views.iter().enumerate() {
+        let Some(member) = view.topology.standby_leader() else { continue };
+        match facts.words.get(&member.endpoint) {
+            None => return OwnView::Ask(Box::new(member.clone())),
+            Some(Word::Other { system: Some(system), .. }) if beliefs.system == Some(*system) => {
+                return OwnView::Is(Some(number));
+            }
+            Some(_) => {}
+        }
+    }
+    OwnView::Is(None)
+}
+
+fn on(timeline: Option<u32>) -> String {
+    timeline.map_or_else(|| "an unknown timeline".to_owned(), |timeline| format!("timeline {timeline}"))
+}
+
+#[cfg(test)]
+mod tests;
