@@ -11,13 +11,16 @@ use parking_lot::Mutex;
 
 use crate::backoff::{self, Budget};
 use crate::config::{Config, Fallback, ReaderPolicy, Strategy};
-use crate::discovery::{self, Found, Memory};
-use crate::error::Error;
+use crate::discovery::probe::Login;
+use crate::discovery::{self, Found, Look, Memory};
+use crate::error::{Error, shown};
+use crate::experience::{Experience, LEFT_OUT_FOR};
+use crate::position::Position;
 use crate::route::{self, Route};
 use crate::select;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::{fork, random};
-use crate::topology::Topology;
+use crate::topology::{Member, Topology};
 
 /// A cluster that is asked for its leader and its replicas.
 #[derive(Debug)]
@@ -29,6 +32,36 @@ pub struct Cluster {
     turn: AtomicUsize,
     /// The [`fork::generation`] that `turn` belongs to.
     generation: AtomicUsize,
+}
+
+/// One call of an application, for as long as it waits.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When it began, by [`clock::boottime`].
+    pub since: Duration,
+    /// Who may ask database servers what they are, if the source has no credentials.
+    pub login: Option<Login>,
+}
+
+impl Call {
+    /// One that begins now.
+    pub fn now(login: Option<Login>) -> Self {
+        Self { since: clock::boottime(), login }
+    }
+
+    /// How long it has waited.
+    pub fn waited(&self) -> Duration {
+        clock::boottime().saturating_sub(self.since)
+    }
+}
+
+/// Which replicas will do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wish {
+    /// Bytes behind the leader at most; replaces the option of that name.
+    pub max_lag: Option<u64>,
+    /// It is known to have replayed so far.
+    pub after: Option<Position>,
 }
 
 /// What a call for a writer or a reader came to.
@@ -111,6 +144,7 @@ impl Freshness {
 struct State {
     last: Option<Arc<Snapshot>>,
     memory: Memory,
+    experience: Experience,
     is_suspect: bool,
     /// The next call has to look, whatever is cached.
     must_look: bool,
@@ -149,20 +183,20 @@ impl Cluster {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// The way to the leader, for a call that began at `since` (by [`clock::boottime`]).
-    pub fn writer(&self, since: Duration) -> Step {
-        self.leader(Need::Leader, since)
+    /// The way to the leader.
+    pub fn writer(&self, call: &Call) -> Step {
+        self.leader(Need::Leader, call)
     }
 
     /// Like [`writer`](Self::writer), for a caller who verifies the server on the connection: while no look
     /// is allowed, the last known leader will do.
-    pub fn candidate(&self, since: Duration) -> Step {
-        self.leader(Need::Candidate, since)
+    pub fn candidate(&self, call: &Call) -> Step {
+        self.leader(Need::Candidate, call)
     }
 
-    fn leader(&self, need: Need, since: Duration) -> Step {
+    fn leader(&self, need: Need, call: &Call) -> Step {
         let window = self.config.timing.leader_window();
-        let current = match self.current(window, need, since) {
+        let current = match self.current(window, need, call) {
             Ok(current) => current,
             Err(step) => return step,
         };
@@ -174,28 +208,60 @@ impl Cluster {
             }
             Err(Unreachable::NoLeader(reason)) => reason,
         };
-        let waited = clock::boottime().saturating_sub(since);
+        let waited = call.waited();
         match self.failover_timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Step::Wait(backoff::pause(LOOK_EVERY, random::chance()).min(left)),
             _ => Step::Failed(Error::no_leader(answered_by, waited, reason)),
         }
     }
 
-    /// The ways to the replicas that fit, or to the leader, for a call that began at `since`.
-    /// `max_lag` (bytes) replaces the option of that name.
-    pub fn reader(&self, max_lag: Option<u64>, since: Duration) -> Step {
-        let current = match self.current(self.config.timing.ttl, Need::Members, since) {
+    /// The ways to the replicas that fit, or to the leader.
+    pub fn reader(&self, wish: Wish, call: &Call) -> Step {
+        let mut current = match self.current(self.config.timing.ttl, Need::Members, call) {
             Ok(current) => current,
             Err(step) => return step,
         };
-        let policy = ReaderPolicy { max_lag: max_lag.or(self.config.reader.max_lag), ..self.config.reader.clone() };
+        let max_lag = wish.max_lag.or(self.config.reader.max_lag);
+        let policy = ReaderPolicy { max_lag, ..self.config.reader.clone() };
         let found = &current.snapshot.found;
         let reach = |member: &_| Route::to(member, &self.config, &found.addresses);
-        match select::readers(&found.topology, &policy, reach) {
-            Ok(reached) => current.ready(reached.into_iter().map(|(_, route)| route).collect()),
-            Err(_) if policy.fallback == Fallback::Writer => self.writer(since),
+        match select::readers(&found.topology, found.leader.is_ok(), &policy, wish.after, reach) {
+            Ok(reached) => {
+                let routes = reached.into_iter().map(|(_, route)| route).collect();
+                let (routes, is_whole) = self.preferred(routes);
+                if !is_whole {
+                    current.valid_for = current.valid_for.min(LEFT_OUT_FOR);
+                }
+                current.ready(routes)
+            }
+            // What no replica is known to have is read from the leader, which has everything.
+            Err(_) if wish.after.is_some() || policy.fallback == Fallback::Writer => self.writer(call),
             Err(reasons) => Step::Failed(Error::no_replica(&found.answered_by, reasons)),
         }
+    }
+
+    /// Of `routes` those that connecting speaks for; and whether none was left out for having refused.
+    fn preferred(&self, mut routes: Vec<Route>) -> (Vec<Route>, bool) {
+        let state = self.state.lock();
+        let count = routes.len();
+        let now = clock::boottime();
+        let is_left_out = |route: &Route| state.experience.is_left_out(route, now);
+        // Better one that may refuse again than none.
+        if !routes.iter().all(is_left_out) {
+            routes.retain(|route| !is_left_out(route));
+        }
+        let is_whole = routes.len() == count;
+        if self.config.reader.strategy == Strategy::Nearest {
+            let mut is_near = state.experience.nearest(&routes.iter().collect::<Vec<_>>()).into_iter();
+            routes.retain(|_| is_near.next().unwrap_or(true));
+        }
+        (routes, is_whole)
+    }
+
+    /// A replica has refused a connection: others are taken for a while.
+    pub fn refused(&self, route: &Route) {
+        self.state.lock().experience.refused(route, clock::boottime());
+        self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Which of `count` routes of a reader to take now.
@@ -208,7 +274,7 @@ impl Cluster {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let random = match self.config.reader.strategy {
             Strategy::Random => random::number(),
-            Strategy::RoundRobin | Strategy::LeastLag => 0,
+            Strategy::RoundRobin | Strategy::LeastLag | Strategy::Nearest => 0,
         };
         select::pick(self.config.reader.strategy, count, turn, random)
     }
@@ -218,9 +284,8 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Kind::Discovery`](crate::error::Kind::Discovery) when no source answers and nothing recent is known.
-    pub fn topology(&self) -> Result<Arc<Snapshot>, Error> {
-        let since = clock::boottime();
-        match self.current(self.config.timing.ttl, Need::Members, since) {
+    pub fn topology(&self, call: &Call) -> Result<Arc<Snapshot>, Error> {
+        match self.current(self.config.timing.ttl, Need::Members, call) {
             Ok(current) => Ok(current.snapshot),
             Err(Step::Failed(error)) => Err(error),
             // `Need::Members` is served by what there is, and waits for nothing else.
@@ -236,11 +301,17 @@ impl Cluster {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Forgets who led and on which timeline, so that a restored or rebuilt cluster is taken as it is: the next call looks.
+    pub fn forget(&self) {
+        self.state.lock().memory.forget();
+        self.invalidate();
+    }
+
     /// What is known, without asking anybody.
     pub fn status(&self) -> Status {
         let state = self.state.lock();
         let age = state.last.as_ref().map(|last| last.age());
-        let leader = state.last.as_ref().and_then(|last| last.found.topology.leader().ok());
+        let leader = state.last.as_ref().and_then(|last| last.found.leader.as_ref().ok());
         Status {
             source: self.config.display(),
             answered_by: state.last.as_ref().map(|last| last.found.answered_by.clone()),
@@ -259,7 +330,7 @@ impl Cluster {
     }
 
     /// The topology to answer from, not older than `window` unless the sources are silent.
-    fn current(&self, window: Duration, need: Need, since: Duration) -> Result<Current, Step> {
+    fn current(&self, window: Duration, need: Need, call: &Call) -> Result<Current, Step> {
         let now = clock::boottime();
         let memory = {
             let mut state = self.state.lock();
@@ -277,13 +348,27 @@ impl Cluster {
             }
             let is_trouble = state.is_suspect || state.error.is_some() || (state.last.is_some() && !has_leader);
             if is_trouble && let Err(wait) = state.budget.take(now) {
-                return self.without_a_look(&state, need, wait, now.saturating_sub(since));
+                return self.without_a_look(&state, need, wait, call.waited());
             }
             state.must_look = false;
             state.memory.clone()
         };
-        let answer = discovery::discover(&self.config, &memory, self.look_deadline(since));
-        self.learn(answer, now, window)
+        let login = Login::of(&self.config).or_else(|| call.login.clone());
+        let look = discovery::discover(&self.config, &memory, login.as_ref(), self.look_deadline(call));
+        self.measure(&look);
+        self.learn(look, now, window)
+    }
+
+    /// Where the nearest replica is to be read from: how near they are.
+    fn measure(&self, look: &Look) {
+        if self.config.reader.strategy != Strategy::Nearest {
+            return;
+        }
+        let Ok(found) = &look.result else { return };
+        let reach = |member: &_| Route::to(member, &self.config, &found.addresses).ok();
+        let routes: Vec<Route> = found.topology.replicas().filter_map(reach).collect();
+        let times = discovery::distances(&routes, Deadline::after(self.config.timing.hedge));
+        self.state.lock().experience.measured(routes.into_iter().zip(times).collect());
     }
 
     /// What a caller gets while no look is allowed, which is again after `wait`. The last one is a quarter of a
@@ -309,9 +394,9 @@ impl Cluster {
     }
 
     /// A look takes `timeout` at most; one of a caller who has waited already ends with the wait.
-    fn look_deadline(&self, since: Duration) -> Deadline {
+    fn look_deadline(&self, call: &Call) -> Deadline {
         let timeout = self.config.timing.timeout;
-        let waited = clock::boottime().saturating_sub(since);
+        let waited = call.waited();
         if waited < LOOK_EVERY {
             return Deadline::after(timeout);
         }
@@ -320,13 +405,13 @@ impl Cluster {
     }
 
     /// Takes in what a look that began at `asked_at` came to.
-    fn learn(&self, answer: Result<Found, Error>, asked_at: Duration, window: Duration) -> Result<Current, Step> {
+    fn learn(&self, look: Look, asked_at: Duration, window: Duration) -> Result<Current, Step> {
         let timing = &self.config.timing;
         let now = clock::boottime();
         let mut state = self.state.lock();
-        match answer {
+        state.memory = look.memory;
+        match look.result {
             Ok(found) => {
-                state.memory = found.remember(&state.memory);
                 state.is_suspect = state.must_look;
                 state.held_off_until = Duration::ZERO;
                 state.error = None;
@@ -355,9 +440,9 @@ impl Cluster {
 
     fn route_to_leader(&self, snapshot: &Snapshot) -> Result<Route, Unreachable> {
         let found = &snapshot.found;
-        let leader = found.topology.leader().map_err(|e| Unreachable::NoLeader(e.to_string()))?;
+        let leader = found.leader.as_ref().map_err(|reason| Unreachable::NoLeader(reason.clone()))?;
         Route::to(leader, &self.config, &found.addresses)
-            .map_err(|e| Unreachable::ThereIsOne(format!("the leader {}: {e}", crate::error::shown(&leader.name))))
+            .map_err(|e| Unreachable::ThereIsOne(format!("the leader {}: {e}", shown(&leader.name))))
     }
 
     /// What is current, read under the lock.
@@ -380,6 +465,11 @@ impl Snapshot {
     /// Its topology.
     pub fn topology(&self) -> &Topology {
         &self.found.topology
+    }
+
+    /// Who leads.
+    pub fn leader(&self) -> Option<&Member> {
+        self.found.leader.as_ref().ok()
     }
 }
 

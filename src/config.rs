@@ -1,5 +1,6 @@
 //! The source string, parsed once into a validated, immutable [`Config`].
 
+mod libpq;
 mod options;
 mod rules;
 mod units;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::address::Endpoint;
 use crate::error::Error;
+use crate::tls;
 
 pub use rules::{AddressMap, AllowHosts};
 pub use units::{parse_duration, parse_size};
@@ -33,8 +35,12 @@ pub struct Config {
     pub map: AddressMap,
     /// Where members may be.
     pub allow_hosts: Option<AllowHosts>,
+    /// The name server for SRV records; unset, the system's.
+    pub nameserver: Option<Endpoint>,
     /// Basic authentication (RFC 7617) of the REST API.
     pub patroni_auth: Option<BasicAuth>,
+    /// Whom to trust as a REST API over TLS.
+    pub patroni_tls: tls::Settings,
     /// libpq keywords for every DSN, in the order in which they are written.
     pub libpq: Vec<(&'static str, String)>,
 }
@@ -64,13 +70,13 @@ impl Config {
     }
 }
 
-/// One source: a kind and its endpoints.
+/// One source: a kind and its hosts.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// What is asked there.
     pub kind: SourceKind,
-    /// Whom to ask. Never empty.
-    pub endpoints: Vec<Endpoint>,
+    /// Whom to ask.
+    pub hosts: Hosts,
     /// The URL without credentials.
     pub display: String,
 }
@@ -78,8 +84,22 @@ pub struct Source {
 /// How a source is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind {
-    /// Patroni's REST API over HTTP.
-    Patroni,
+    /// Patroni's REST API over HTTP, or over HTTPS.
+    Patroni {
+        /// `patroni+https`.
+        is_tls: bool,
+    },
+    /// The database servers themselves, by SQL.
+    Postgresql,
+}
+
+/// Which hosts belong to a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// These. Never empty.
+    Listed(Vec<Endpoint>),
+    /// Those that the SRV records of this name list (RFC 2782).
+    Srv(String),
 }
 
 /// User and password of the database.
@@ -171,6 +191,8 @@ pub enum Strategy {
     Random,
     /// The one that is the least behind; one after the other among equals.
     LeastLag,
+    /// Those that are connected to the fastest; one after the other among equals.
+    Nearest,
 }
 
 /// What a reader gets when no replica fits.

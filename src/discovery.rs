@@ -1,259 +1,457 @@
-//! Asks the sources in order, under one deadline, and looks up the names in the answer.
+//! Asks the sources in order, under one deadline, until it is clear who leads.
 
+pub mod believe;
+mod confirm;
+mod distance;
+mod http;
+mod members;
 mod patroni;
 pub mod probe;
+mod race;
+mod servers;
+pub mod srv;
+mod targets;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::address::{Endpoint, Host};
-use crate::config::{Config, Source, SourceKind};
-use crate::error::Error;
-use crate::route::{self, Addresses, NoRoute, Route};
-use crate::sys::clock::Deadline;
-use crate::sys::{names, thread};
-use crate::topology::Topology;
+use rustls::ClientConfig;
 
+use crate::address::Endpoint;
+use crate::config::{Config, Source, SourceKind};
+use crate::error::{Error, shown};
+use crate::route::{Addresses, Route};
+use crate::sys::clock::Deadline;
+use crate::sys::names;
+use crate::topology::{Member, Role, Topology};
+
+use believe::{Belief, Beliefs, Facts, Judgement, View, Word, judge};
+use confirm::Speech;
+use probe::Login;
+use race::race;
+use targets::Target;
+
+pub use targets::Records;
+
+pub use distance::measure as distances;
 pub use patroni::parse as parse_patroni;
+
+/// What one look came to.
+#[derive(Debug)]
+pub struct Look {
+    /// The cluster, or why nothing is known of it.
+    pub result: Result<Found, Error>,
+    /// What is worth knowing the next time.
+    pub memory: Memory,
+}
 
 /// A topology, and who told it.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The cluster as it was described.
     pub topology: Topology,
+    /// Who leads, or why nobody does.
+    pub leader: Result<Member, String>,
+    /// Its system identifier, if a leader has told it.
+    pub system: Option<u64>,
     /// Addresses of the hosts that are given by name.
     pub addresses: Addresses,
     /// The endpoint that answered, as it is shown: `patroni 10.0.0.1:8008`.
     pub answered_by: String,
     /// The URL of its source, without credentials.
     pub source: String,
-    /// Whom to ask first the next time.
-    pub preferred: Preferred,
 }
 
-impl Found {
-    /// What is worth knowing the next time. While there is no leader, the timeline of the last one.
-    pub fn remember(&self, before: &Memory) -> Memory {
-        let leader = self.topology.leader().ok();
-        Memory {
-            preferred: self.preferred,
-            addresses: self.addresses.clone(),
-            timeline: leader.map_or(before.timeline, |leader| leader.timeline),
-        }
+/// What earlier looks have taught.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Whom to believe.
+    pub beliefs: Beliefs,
+    /// The endpoint that answered well the last time, and the number of its source: it is asked first.
+    pub preferred: Option<(usize, Endpoint)>,
+    /// The addresses of hosts that are given by name.
+    pub addresses: Addresses,
+    /// The SRV records of each source.
+    pub records: HashMap<usize, Option<Records>>,
+}
+
+impl Memory {
+    /// Forgets who led, and on which timeline.
+    pub fn forget(&mut self) {
+        self.beliefs = Beliefs::default();
     }
 }
 
-/// The endpoint that answered well the last time: numbers of its source and of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Preferred {
-    source: usize,
-    endpoint: usize,
-}
-
-/// What the last answer taught.
-#[derive(Debug, Clone, Default)]
-pub struct Memory {
-    /// Whom to ask first.
-    pub preferred: Preferred,
-    /// The addresses of hosts that are given by name.
-    pub addresses: Addresses,
-    /// The timeline of the leader.
-    pub timeline: Option<u32>,
-}
-
-/// Asks the sources, until one gives an answer. An answer without a leader that may be connected to, or whose
-/// leader is on a lower timeline than the one known before, is taken only when no other endpoint of
-/// the source has a better one.
+/// Asks the sources until one of them shows a leader that may be believed ([`believe`]), by `deadline`. The next
+/// source is asked only when the one before gave no answer; or, if it is a Patroni too, when there is no leader: it may be that of a
+/// standby cluster which was promoted.
 ///
-/// Ends by `deadline`.
+/// `login` is who may ask database servers.
 ///
 /// # Errors
 ///
-/// [`Kind::Discovery`](crate::error::Kind::Discovery), with every endpoint and its reason.
-pub fn discover(config: &Arc<Config>, memory: &Memory, deadline: Deadline) -> Result<Found, Error> {
-    let mut failures = Vec::new();
-    for (number, source) in config.sources.iter().enumerate() {
-        let Some(remaining) = deadline.remaining() else {
-            failures.push(format!("source {}: no time left to ask it", number + 1));
-            continue;
-        };
-        // A silent source must leave time for those behind it.
-        let sources_left = u32::try_from(config.sources.len() - number).unwrap_or(u32::MAX);
-        let share = deadline.or_after(remaining / sources_left);
-        let first = if memory.preferred.source == number { memory.preferred.endpoint } else { 0 };
-        match ask(source, first, config, memory, share) {
-            Ok((endpoint, topology)) => {
-                let addresses = look_up_members(&topology, config, &memory.addresses, deadline);
-                let answered_by = name(source, endpoint);
-                return Ok(Found {
-                    topology,
-                    addresses,
-                    answered_by,
-                    source: source.display.clone(),
-                    preferred: Preferred { source: number, endpoint },
-                });
-            }
-            Err(reasons) => failures.extend(reasons),
-        }
-    }
-    Err(Error::no_answer(failures.join("; ")))
+/// In the result: [`Kind::Discovery`](crate::error::Kind::Discovery), with every endpoint and its reason.
+pub fn discover(config: &Arc<Config>, memory: &Memory, login: Option<&Login>, deadline: Deadline) -> Look {
+    let mut inquiry = Inquiry {
+        config,
+        login,
+        deadline,
+        memory: memory.clone(),
+        facts: Facts { can_ask_sql: login.is_some(), ..Facts::default() },
+        origins: Vec::new(),
+        targets: HashMap::new(),
+        failures: Vec::new(),
+    };
+    let belief = inquiry.run();
+    inquiry.conclude(belief)
 }
 
-/// Asks the endpoints of one source: the first alone and on this thread, then, when it is slow or
-/// has no good answer, all of them at once.
-fn ask(
-    source: &Source,
-    first: usize,
-    config: &Arc<Config>,
-    memory: &Memory,
-    deadline: Deadline,
-) -> Result<(usize, Topology), Vec<String>> {
-    let first = if first < source.endpoints.len() { first } else { 0 };
-    let is_alone = source.endpoints.len() == 1;
-    let first_deadline = if is_alone { deadline } else { deadline.or_after(config.timing.hedge) };
-
-    let mut round = Round::new(source, config, memory.timeline);
-    let answer = fetch(source.kind, &source.endpoints[first], config, first_deadline);
-    let was_cut_short = matches!(&answer, Err(reason) if reason.is_timeout) && first_deadline < deadline;
-    if !was_cut_short && let Some(good) = round.take(first, answer) {
-        return Ok(good);
-    }
-    if !is_alone {
-        let asked: Vec<usize> = (0..source.endpoints.len()).filter(|i| *i != first || was_cut_short).collect();
-        if let Some(good) = round.race(&asked, deadline) {
-            return Ok(good);
-        }
-    }
-    round.end()
-}
-
-/// What the endpoints of one source have said so far.
-struct Round<'a> {
-    source: &'a Source,
+/// One look, as it goes on.
+struct Inquiry<'a> {
     config: &'a Arc<Config>,
-    /// The timeline of the leader that was known before.
-    timeline: Option<u32>,
-    /// The best answer that may be wrong, and how good it is.
-    weak: Option<(Worth, usize, Topology)>,
+    login: Option<&'a Login>,
+    deadline: Deadline,
+    memory: Memory,
+    facts: Facts,
+    /// Who told each of the views.
+    origins: Vec<Origin>,
+    /// The endpoints of each source that was asked.
+    targets: HashMap<usize, (Speech, Vec<Target>)>,
     failures: Vec<Failure>,
 }
 
+struct Origin {
+    source: usize,
+    target: Target,
+}
+
 struct Failure {
-    endpoint: usize,
+    /// Its place among the failures: the order of the sources and their endpoints.
+    place: (usize, usize),
     text: String,
 }
 
-impl<'a> Round<'a> {
-    fn new(source: &'a Source, config: &'a Arc<Config>, timeline: Option<u32>) -> Self {
-        Self { source, config, timeline, weak: None, failures: Vec::new() }
+impl Inquiry<'_> {
+    fn run(&mut self) -> Option<Belief> {
+        let sources = &self.config.sources;
+        for (number, source) in sources.iter().enumerate() {
+            if !self.has_to_ask(source) {
+                continue;
+            }
+            let Some(remaining) = self.deadline.remaining() else {
+                self.fail(number, 0, format!("source {}: no time left to ask it", number + 1));
+                continue;
+            };
+            let share = self.share(number, remaining, sources.len());
+            if let Some(belief) = self.ask(number, source, share) {
+                return Some(belief);
+            }
+        }
+        if self.facts.views.is_empty() {
+            return None;
+        }
+        self.facts.is_complete = true;
+        self.settle()
     }
 
-    /// Takes an answer in; hands it back if it is a good one.
-    fn take(&mut self, endpoint: usize, answer: Result<Topology, Reason>) -> Option<(usize, Topology)> {
-        match answer {
-            Ok(topology) => match worth(&topology, self.config, self.timeline) {
-                Worth::Good => Some((endpoint, topology)),
-                worth => {
-                    if self.weak.as_ref().is_none_or(|(best, ..)| worth > *best) {
-                        self.weak = Some((worth, endpoint, topology));
-                    }
-                    None
-                }
-            },
+    /// Whether a source is to be asked after what those before it have said.
+    fn has_to_ask(&self, source: &Source) -> bool {
+        let is_standby_cluster = |view: &View| view.topology.standby_leader().is_some();
+        match source.kind {
+            SourceKind::Patroni { .. } => true,
+            // A server that Patroni has not called the leader may be one that it is about to demote.
+            SourceKind::Postgresql => self.facts.views.iter().all(is_standby_cluster),
+        }
+    }
+
+    /// A silent source must leave time for those behind it, and little of it if it was silent before.
+    fn share(&self, number: usize, remaining: Duration, count: usize) -> Deadline {
+        let behind = u32::try_from(count - number).unwrap_or(u32::MAX);
+        let was_silent = self.memory.preferred.as_ref().is_some_and(|(preferred, _)| *preferred > number);
+        self.deadline.or_after(if was_silent { self.config.timing.hedge } else { remaining / behind })
+    }
+
+    fn ask(&mut self, number: usize, source: &Source, deadline: Deadline) -> Option<Belief> {
+        let records = self.memory.records.entry(number).or_default();
+        let targets = match targets::of(source, self.config, records, deadline) {
+            Ok(targets) => targets,
             Err(reason) => {
-                let text = format!("{}: {reason}", name(self.source, endpoint), reason = reason.text);
-                self.failures.push(Failure { endpoint, text });
+                self.fail(number, 0, reason);
+                return None;
+            }
+        };
+        self.facts.asked += targets.len();
+        match source.kind {
+            SourceKind::Patroni { is_tls } => {
+                let speech = Speech { config: Arc::clone(self.config), tls: self.client_config(number, is_tls)? };
+                self.targets.insert(number, (speech, targets.clone()));
+                self.ask_endpoints(number, &targets, deadline)
+            }
+            SourceKind::Postgresql => self.ask_servers(number, &targets, deadline),
+        }
+    }
+
+    /// What speaks TLS; `None` inside for plain HTTP.
+    #[allow(clippy::option_option, reason = "the outer one is whether it can be done")]
+    fn client_config(&mut self, number: usize, is_tls: bool) -> Option<Option<Arc<ClientConfig>>> {
+        if !is_tls {
+            return Some(None);
+        }
+        match self.config.patroni_tls.client_config() {
+            Ok(tls) => Some(Some(tls)),
+            Err(reason) => {
+                self.fail(number, 0, format!("source {}: TLS: {reason}", number + 1));
                 None
             }
         }
     }
 
-    /// Asks `endpoints` beside each other; the first good answer wins.
-    fn race(&mut self, endpoints: &[usize], deadline: Deadline) -> Option<(usize, Topology)> {
-        let (sender, answers) = mpsc::channel();
-        let queue = Arc::new(Queue {
-            source: self.source.clone(),
-            config: Arc::clone(self.config),
-            endpoints: endpoints.to_vec(),
-            next: AtomicUsize::new(0),
-            deadline,
-        });
-        let mut workers = 0;
-        for _ in 0..endpoints.len().min(MAX_THREADS) {
-            let (queue, sender) = (Arc::clone(&queue), sender.clone());
-            match thread::spawn("hadsn-ask", move || queue.work(&sender)) {
-                Ok(()) => workers += 1,
-                Err(_) => break,
+    /// Asks the endpoint that answered well the last time, or the first, alone and on this thread; then, when it is slow or shows no
+    /// leader that may be believed, all of them at once.
+    fn ask_endpoints(&mut self, number: usize, targets: &[Target], deadline: Deadline) -> Option<Belief> {
+        let speech = self.targets.get(&number)?.0.clone();
+        let preferred = match &self.memory.preferred {
+            Some((source, endpoint)) if *source == number => targets.iter().position(|t| t.endpoint == *endpoint),
+            _ => None,
+        };
+        let first = preferred.unwrap_or(0);
+        let is_alone = targets.len() == 1;
+        let first_deadline = if is_alone { deadline } else { deadline.or_after(self.config.timing.hedge) };
+        let answer = view(&speech, targets.get(first)?, first_deadline);
+        let was_cut_short = matches!(&answer, Err(reason) if reason.is_timeout) && first_deadline < deadline;
+        if !was_cut_short && self.take(number, targets, first, answer) {
+            let belief = self.settle();
+            if belief.is_some() {
+                return belief;
             }
         }
-        if workers == 0 {
-            // The system gives no thread: ask one after the other, here.
-            queue.work(&sender);
+        if is_alone {
+            return None;
         }
-        drop(sender);
 
-        // Somebody has to win against an endpoint that knows no leader, within reason.
-        let mut until = deadline;
-        if self.weak.is_some() {
-            until = until.or_after(self.config.timing.hedge);
-        }
-        let mut silent: Vec<usize> = endpoints.to_vec();
-        loop {
-            let remaining = until.remaining().unwrap_or_default();
-            match answers.recv_timeout(remaining) {
-                Ok((endpoint, answer)) => {
-                    silent.retain(|i| *i != endpoint);
-                    let had_weak = self.weak.is_some();
-                    if let Some(good) = self.take(endpoint, answer) {
-                        return Some(good);
-                    }
-                    if !had_weak && self.weak.is_some() {
-                        until = until.or_after(self.config.timing.hedge);
-                    }
+        let asked: Vec<usize> = (0..targets.len()).filter(|i| *i != first || was_cut_short).collect();
+        let mut silent = asked.clone();
+        let racing: Vec<Target> = asked.iter().filter_map(|i| targets.get(*i).cloned()).collect();
+        let answers =
+            race("hadsn-ask", racing.len(), move |i| racing.get(i).map(|target| view(&speech, target, deadline)));
+        // Somebody has to do better than an endpoint that knows no leader, within reason.
+        let hedge = self.config.timing.hedge;
+        let mut until = if self.has_view_of(number) { deadline.or_after(hedge) } else { deadline };
+        while let Ok((i, answer)) = answers.recv_timeout(until.remaining().unwrap_or_default()) {
+            let (Some(answer), Some(&endpoint)) = (answer, asked.get(i)) else { continue };
+            silent.retain(|one| *one != endpoint);
+            let had_view = self.has_view_of(number);
+            if self.take(number, targets, endpoint, answer) {
+                let belief = self.settle();
+                if belief.is_some() {
+                    return belief;
                 }
-                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) => break,
+                if !had_view {
+                    until = until.or_after(hedge);
+                }
             }
         }
         for endpoint in silent {
-            if !self.failures.iter().any(|f| f.endpoint == endpoint) {
-                self.take(endpoint, Err(Reason::timeout(self.config.timing.timeout)));
-            }
+            self.take(number, targets, endpoint, Err(Reason::timeout(self.config.timing.timeout)));
         }
         None
     }
 
-    fn end(mut self) -> Result<(usize, Topology), Vec<String>> {
-        if let Some((_, endpoint, topology)) = self.weak {
-            return Ok((endpoint, topology));
-        }
-        self.failures.sort_by_key(|failure| failure.endpoint);
-        Err(self.failures.into_iter().map(|failure| failure.text).collect())
+    fn has_view_of(&self, source: usize) -> bool {
+        self.origins.iter().any(|origin| origin.source == source)
     }
-}
 
-/// Endpoints that are asked beside each other, and who is next.
-struct Queue {
-    source: Source,
-    config: Arc<Config>,
-    endpoints: Vec<usize>,
-    next: AtomicUsize,
-    deadline: Deadline,
-}
-
-impl Queue {
-    /// Asks until nobody is left, or nobody waits for the answers any more.
-    fn work(&self, answers: &mpsc::Sender<(usize, Result<Topology, Reason>)>) {
-        while let Some(&endpoint) = self.endpoints.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let address = &self.source.endpoints[endpoint];
-            let answer = fetch(self.source.kind, address, &self.config, self.deadline);
-            if answers.send((endpoint, answer)).is_err() {
-                return;
+    /// Takes an answer in; returns whether it is one.
+    fn take(&mut self, source: usize, targets: &[Target], endpoint: usize, answer: Result<Topology, Reason>) -> bool {
+        let Some(target) = targets.get(endpoint) else { return false };
+        match answer {
+            Ok(topology) => {
+                let is_odd = confirm::is_odd(&topology.members, target, targets);
+                self.see(Origin { source, target: target.clone() }, topology, is_odd);
+                true
+            }
+            Err(reason) => {
+                let text = format!("patroni {}: {}", target.endpoint, reason.text);
+                self.fail(source, endpoint, text);
+                false
             }
         }
     }
+
+    fn see(&mut self, origin: Origin, topology: Topology, is_odd: bool) {
+        let leader = match topology.leader() {
+            Ok(leader) => {
+                // Names are not looked up yet: one that is still unknown counts as usable.
+                let route = Route::to(leader, self.config, &Addresses::new());
+                let is_forbidden =
+                    matches!(route, Err(crate::route::NoRoute::NotAllowed(t)) if t.host.name().is_none());
+                Ok((leader.clone(), !is_forbidden))
+            }
+            Err(reason) => Err(reason.to_string()),
+        };
+        self.facts.answered += 1;
+        self.facts.views.push(View { topology, leader, is_odd });
+        self.origins.push(origin);
+    }
+
+    /// Asks database servers, all at once: each one's word is what there is to believe.
+    fn ask_servers(&mut self, number: usize, targets: &[Target], deadline: Deadline) -> Option<Belief> {
+        let Some(login) = self.login else {
+            self.fail(
+                number,
+                0,
+                format!(
+                    "source {}: nobody to log in as: put user:password@ in front of the hosts of the first source, \
+                     or hand them to HaDsn::connect()",
+                    number + 1
+                ),
+            );
+            return None;
+        };
+        let answers = servers::ask(targets, login, self.config, &self.memory.addresses, deadline);
+        for (i, target) in targets.iter().enumerate() {
+            if let Some((_, reason)) = answers.refusals.iter().find(|(endpoint, _)| *endpoint == target.endpoint) {
+                self.fail(number, i, format!("postgresql {}: {reason}", target.endpoint));
+            }
+        }
+        let speaker =
+            answers.topology.members.iter().find(|m| m.role == Role::Leader).or(answers.topology.members.first());
+        let target = targets.iter().find(|t| speaker.is_some_and(|speaker| speaker.endpoint == t.endpoint))?;
+        let answered = answers.topology.members.len();
+        self.facts.words.extend(answers.words);
+        self.see(Origin { source: number, target: target.clone() }, answers.topology, false);
+        self.facts.answered += answered.saturating_sub(1);
+        self.settle()
+    }
+
+    /// Judges the facts, and asks those who are named in them, until there is something to believe or others have to be
+    /// asked first.
+    fn settle(&mut self) -> Option<Belief> {
+        loop {
+            match judge(&self.memory.beliefs, &self.facts) {
+                Judgement::Believe(belief) => return Some(*belief),
+                Judgement::AskOthers => return None,
+                Judgement::AskMember(member) => {
+                    let word = self.word_of(&member);
+                    self.facts.words.insert(member.endpoint.clone(), word);
+                }
+                Judgement::AskWriter(member) => {
+                    // It is one of many things to try: whoever is frozen must not hold up the next look.
+                    let soon = self.deadline.or_after(self.config.timing.hedge);
+                    let word = self.sql_word_of(&member, soon);
+                    self.facts.sql = Some(word.unwrap_or_else(|| Word::Nothing("nobody to log in as".to_owned())));
+                }
+            }
+        }
+    }
+
+    /// What a member says of itself: by its API, or else by SQL.
+    fn word_of(&self, member: &Member) -> Word {
+        let names_it = |view: &View| {
+            matches!(&view.leader, Ok((leader, _)) if leader.endpoint == member.endpoint)
+                || view.topology.standby_leader().is_some_and(|leader| leader.endpoint == member.endpoint)
+        };
+        let origin = self.facts.views.iter().position(names_it).and_then(|view| self.origins.get(view));
+        // Once a leader was confirmed the next has to be, by whatever way. Where no API could ever be asked there is little hope
+        // for this one.
+        let is_strict = self.memory.beliefs.is_confirmed();
+        let deadline = match is_strict {
+            true => self.deadline,
+            false => self.deadline.or_after(self.config.timing.timeout / 4),
+        };
+        let word = match origin.and_then(|origin| self.targets.get(&origin.source)) {
+            Some((speech, targets)) => confirm::ask(member, targets, is_strict, speech, deadline),
+            None => Word::Nothing("it has no API".to_owned()),
+        };
+        let Word::Nothing(reason) = word else { return word };
+        let is_first = self.memory.beliefs.writer.is_none();
+        let by_sql = if is_first { None } else { self.sql_word_of(member, deadline) };
+        match by_sql {
+            Some(Word::Nothing(second)) => Word::Nothing(format!("{reason}; {second}")),
+            Some(word) => word,
+            None => Word::Nothing(reason),
+        }
+    }
+
+    fn sql_word_of(&self, member: &Member, deadline: Deadline) -> Option<Word> {
+        let login = self.login?;
+        Some(servers::ask_member(member, login, self.config, &self.memory.addresses, deadline))
+    }
+
+    fn fail(&mut self, source: usize, endpoint: usize, text: String) {
+        self.failures.push(Failure { place: (source, endpoint), text });
+    }
+
+    fn conclude(mut self, belief: Option<Belief>) -> Look {
+        self.failures.sort_by_key(|failure| failure.place);
+        let Some(belief) = belief else {
+            return self.nothing();
+        };
+        let Some((view, origin)) = belief.view.and_then(|n| Some((self.facts.views.get(n)?, self.origins.get(n)?)))
+        else {
+            for (view, origin) in self.facts.views.iter().zip(&self.origins) {
+                let scope = view.topology.scope.as_deref().map_or_else(|| "unknown".to_owned(), shown);
+                let text = format!("{}: it is of another cluster, scope {scope}", self.name(origin));
+                self.failures.push(Failure { place: (origin.source, 0), text });
+            }
+            return self.nothing();
+        };
+        let source = self.config.sources.get(origin.source).map(|source| source.display.clone()).unwrap_or_default();
+        let answered_by = self.name(origin);
+        let mut topology = view.topology.clone();
+        let leader = belief.leader.as_ref().map(|leader| leader.member.clone()).map_err(|reason| {
+            let failures = self.failures.iter().map(|failure| failure.text.as_str());
+            std::iter::once(reason.as_str()).chain(failures).collect::<Vec<_>>().join("; ")
+        });
+        if let Ok(leader) = &leader {
+            match topology.members.iter_mut().find(|member| member.endpoint == leader.endpoint) {
+                Some(member) => {
+                    member.timeline = leader.timeline;
+                    member.role = Role::Leader;
+                }
+                // Patroni was stopped there, and has dropped it.
+                None => topology.members.push(Member { role: Role::Leader, ..leader.clone() }),
+            }
+        }
+        let given = self.given_addresses();
+        let known = (&given, &self.memory.addresses);
+        let addresses = members::look_up(&topology, leader.as_ref().ok(), self.config, known, self.deadline);
+
+        let mut memory = self.memory.clone();
+        memory.beliefs = memory.beliefs.after(&belief, &self.facts);
+        memory.preferred = Some((origin.source, origin.target.endpoint.clone()));
+        memory.addresses.clone_from(&addresses);
+        let system = memory.beliefs.system;
+        let found = Found { topology, leader, system, addresses, answered_by, source };
+        Look { result: Ok(found), memory }
+    }
+
+    fn nothing(self) -> Look {
+        let reasons: Vec<_> = self.failures.into_iter().map(|failure| failure.text).collect();
+        Look { result: Err(Error::no_answer(reasons.join("; "))), memory: self.memory }
+    }
+
+    /// The addresses that SRV records have brought along.
+    fn given_addresses(&self) -> Addresses {
+        let targets = self.memory.records.values().flatten().flat_map(Records::targets);
+        let address = |target: &Target| Some((target.endpoint.host.name()?.to_owned(), *target.addresses.first()?));
+        targets.filter_map(address).collect()
+    }
+
+    /// An endpoint as it is shown: `patroni 10.0.0.1:8008`.
+    fn name(&self, origin: &Origin) -> String {
+        let kind = match self.config.sources.get(origin.source).map(|source| source.kind) {
+            Some(SourceKind::Postgresql) => "postgresql",
+            _ => "patroni",
+        };
+        format!("{kind} {}", origin.target.endpoint)
+    }
+}
+
+fn view(speech: &Speech, target: &Target, deadline: Deadline) -> Result<Topology, Reason> {
+    let response = speech.get(target, "/cluster", deadline)?;
+    patroni::parse_answer(response.status, &response.body).map_err(Reason::other)
 }
 
 /// Why an endpoint gave no topology.
@@ -277,90 +475,8 @@ impl Reason {
     }
 }
 
-fn fetch(kind: SourceKind, endpoint: &Endpoint, config: &Config, deadline: Deadline) -> Result<Topology, Reason> {
-    match kind {
-        SourceKind::Patroni => patroni::fetch(endpoint, config, deadline),
-    }
-}
-
-fn name(source: &Source, endpoint: usize) -> String {
-    let kind = match source.kind {
-        SourceKind::Patroni => "patroni",
-    };
-    format!("{kind} {}", source.endpoints[endpoint])
-}
-
-/// What an answer is worth, the least first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
-    /// Its leader is on a lower timeline than the one known before: it was deposed, unless all agree on it.
-    Outdated,
-    /// It knows no leader that may be connected to.
-    Leaderless,
-    Good,
-}
-
-/// Names are not looked up yet: one that is still unknown counts as usable.
-fn worth(topology: &Topology, config: &Config, timeline: Option<u32>) -> Worth {
-    let Ok(leader) = topology.leader() else { return Worth::Leaderless };
-    match Route::to(leader, config, &Addresses::new()) {
-        Err(NoRoute::NotAllowed(target)) if target.host.name().is_none() => return Worth::Leaderless,
-        Ok(_) | Err(_) => {}
-    }
-    match (leader.timeline, timeline) {
-        (Some(now), Some(before)) if now < before => Worth::Outdated,
-        _ => Worth::Good,
-    }
-}
-
-/// The addresses of members that are given by name. A name that does not answer now keeps the address that it had.
-///
-/// The leader's name is waited for until the deadline, unless its address was known before; all others for
-/// `hedge` at most: a replica's name must not hold up the writer.
-fn look_up_members(topology: &Topology, config: &Config, known: &Addresses, deadline: Deadline) -> Addresses {
-    let mut wanted: HashMap<String, u16> = HashMap::new();
-    for member in &topology.members {
-        let target = route::target(member, config);
-        if let Some(name) = target.host.name() {
-            wanted.entry(name.to_owned()).or_insert(target.port);
-        }
-    }
-    if wanted.is_empty() {
-        return Addresses::new();
-    }
-    let mut addresses: Addresses =
-        known.iter().filter(|(name, _)| wanted.contains_key(*name)).map(|(name, ip)| (name.clone(), *ip)).collect();
-    let leader = topology.leader().ok().map(|leader| route::target(leader, config).host);
-    let indispensable = leader.as_ref().and_then(Host::name).filter(|name| !addresses.contains_key(*name));
-
-    let patience = config.timing.hedge;
-    let (sender, found) = mpsc::channel();
-    for (name, port) in wanted {
-        let sender = sender.clone();
-        // Without a thread the name stays as it is, and if it is unknown the message of its route says so.
-        let _ = thread::spawn("hadsn-member", move || {
-            if let Ok(address) = names::reachable(&name, port, deadline, patience) {
-                let _ = sender.send((name, address));
-            }
-        });
-    }
-    drop(sender);
-    let soon = deadline.or_after(patience);
-    loop {
-        let is_missing = indispensable.is_some_and(|name| !addresses.contains_key(name));
-        let until = if is_missing { deadline } else { soon };
-        match found.recv_timeout(until.remaining().unwrap_or_default()) {
-            Ok((name, address)) => addresses.insert(name, address),
-            Err(_) => return addresses,
-        };
-    }
-}
-
 /// `2s`, `250ms`: as it would be written in the configuration.
 fn humane(span: Duration) -> String {
     let millis = span.as_millis();
     if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
-
-/// How many endpoints are asked at a time.
-const MAX_THREADS: usize = 32;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod discovery;
 pub mod dsn;
 pub mod error;
+pub mod experience;
 pub mod pdo_dsn;
 #[cfg(feature = "extension")]
 #[allow(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod route;
 pub mod select;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod tls;
 pub mod topology;
 pub mod verdict;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::address::{Endpoint, Host};
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::topology::Member;
 pub type Addresses = HashMap<String, IpAddr>;
 
 /// Where to connect to reach a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
     /// The host, for libpq's `host`: what a certificate is checked against.
     pub host: Host,
@@ -30,7 +30,15 @@ impl Route {
     ///
     /// Why there is none.
     pub fn to(member: &Member, config: &Config, addresses: &Addresses) -> Result<Self, NoRoute> {
-        let target = target(member, config);
+        Self::of(target(member, config), config, addresses)
+    }
+
+    /// The way to `target`, if `allow_hosts` allows it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn of(target: Endpoint, config: &Config, addresses: &Addresses) -> Result<Self, NoRoute> {
         let address = match target.host.name() {
             None => None,
             Some(name) => addresses.get(name).copied(),
@@ -45,6 +53,15 @@ impl Route {
         }
         Ok(Self { host: target.host, address, port: target.port })
     }
+
+    /// Its IP address and port.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        let address = match self.host {
+            Host::Ip(ip) => Some(ip),
+            Host::Name(_) => self.address,
+        };
+        Some(SocketAddr::new(address?, self.port))
+    }
 }
 
 /// Where a member is to be reached, before names are looked up and rules applied. A port of the map
@@ -53,6 +70,13 @@ pub fn target(member: &Member, config: &Config) -> Endpoint {
     let announced = &member.endpoint;
     let (host, mapped_port) = config.map.look_up(announced).unwrap_or((&announced.host, None));
     Endpoint { host: host.clone(), port: mapped_port.or(config.port).unwrap_or(announced.port) }
+}
+
+/// Where the PostgreSQL of a member itself is to be reached: `port` names a pooler.
+pub fn server(member: &Member, config: &Config) -> Endpoint {
+    let announced = &member.endpoint;
+    let (host, mapped_port) = config.map.look_up(announced).unwrap_or((&announced.host, None));
+    Endpoint { host: host.clone(), port: mapped_port.unwrap_or(announced.port) }
 }
 
 /// Why a member can't be connected to.
@@ -88,6 +112,7 @@ mod tests {
             state: "running".into(),
             timeline: None,
             lag: None,
+            replayed: None,
             tags: Vec::new(),
             api_url: None,
         };

@@ -2,6 +2,7 @@
 
 use crate::config::{ReaderPolicy, Strategy};
 use crate::error::shown;
+use crate::position::{Lsn, Position};
 use crate::topology::{Member, Topology};
 
 /// A chosen member, with what `reach` gave for it.
@@ -10,7 +11,9 @@ pub type Reached<'a, R> = (&'a Member, R);
 /// The replicas that may be read from under `policy`, as far as `reach` finds a way to them. The
 /// order is the topology's; with [`Strategy::LeastLag`] only those that are the least behind.
 ///
-/// Streaming replicas; while nobody leads, or none of them streams, also those that `run` or recover from the
+/// With `after`, only those that are known to have replayed so far on the same timeline.
+///
+/// Streaming replicas; while nobody leads (`has_leader`), or none of them streams, also those that `run` or recover from the
 /// archive: all replicas stop streaming at once when the leader is gone, and Patroni goes on naming it until
 /// its lock expires. When nothing else is left, the leader of a standby cluster.
 ///
@@ -19,14 +22,16 @@ pub type Reached<'a, R> = (&'a Member, R);
 /// Why each replica was left out.
 pub fn readers<'a, R, E: std::fmt::Display>(
     topology: &'a Topology,
+    has_leader: bool,
     policy: &ReaderPolicy,
+    after: Option<Position>,
     reach: impl Fn(&Member) -> Result<R, E>,
 ) -> Result<Vec<Reached<'a, R>>, String> {
-    let must_stream = topology.leader().is_ok() && topology.replicas().any(|member| member.state == STREAMING);
+    let must_stream = has_leader && topology.replicas().any(|member| member.state == STREAMING);
     let mut fitting = Vec::new();
     let mut reasons = Vec::new();
     for member in topology.replicas().chain(topology.standby_leader()) {
-        match fits(member, policy, must_stream) {
+        match fits(member, policy, must_stream).and_then(|()| has_replayed(member, after)) {
             Err(reason) => reasons.push(format!("{} {reason}", shown(&member.name))),
             Ok(()) => match reach(member) {
                 Ok(reached) => fitting.push((member, reached)),
@@ -55,7 +60,7 @@ pub fn readers<'a, R, E: std::fmt::Display>(
 pub fn pick(strategy: Strategy, count: usize, turn: usize, random: usize) -> usize {
     let number = match strategy {
         Strategy::Random => random,
-        Strategy::RoundRobin | Strategy::LeastLag => turn,
+        Strategy::RoundRobin | Strategy::LeastLag | Strategy::Nearest => turn,
     };
     number.checked_rem(count).unwrap_or(0)
 }
@@ -86,6 +91,14 @@ fn fits(member: &Member, policy: &ReaderPolicy, must_stream: bool) -> Result<(),
     }
 }
 
+fn has_replayed(member: &Member, after: Option<Position>) -> Result<(), String> {
+    match (after, member.timeline, member.replayed) {
+        (None, ..) => Ok(()),
+        (Some(after), Some(timeline), Some(replayed)) if timeline == after.timeline && replayed >= after.lsn => Ok(()),
+        (Some(after), ..) => Err(format!("is not known to have replayed {}", Lsn(after.lsn))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +117,7 @@ mod tests {
             state: state.into(),
             timeline: Some(1),
             lag,
+            replayed: None,
             tags: Vec::new(),
             api_url: None,
         }
@@ -119,12 +133,13 @@ mod tests {
                 member("down", "replica", "stopped", Some(0)),
                 member("cut", "replica", "running", Some(0)),
             ],
-            rejected: Vec::new(),
+            ..Topology::default()
         }
     }
 
     fn names(topology: &Topology, policy: &ReaderPolicy) -> Result<Vec<String>, String> {
-        let reached = readers(topology, policy, |_| Ok::<_, String>(()))?;
+        let has_leader = topology.leader().is_ok();
+        let reached = readers(topology, has_leader, policy, None, |_| Ok::<_, String>(()))?;
         Ok(reached.into_iter().map(|(m, ())| m.name.clone()).collect())
     }
 
@@ -172,7 +187,7 @@ mod tests {
     fn a_standby_leader_is_read_from_only_when_it_stands_alone() {
         let mut topology = Topology {
             members: vec![member("sl", "standby_leader", "running", None), member("r", "replica", "streaming", None)],
-            rejected: Vec::new(),
+            ..Topology::default()
         };
         assert_eq!(names(&topology, &POLICY).unwrap(), ["r"]);
         topology.members.pop();
@@ -190,6 +205,22 @@ mod tests {
         }
         topology.members.clear();
         assert_eq!(names(&topology, &POLICY).unwrap_err(), "the cluster has no replica");
+    }
+
+    #[test]
+    fn only_replicas_known_to_have_replayed_so_far_are_read_from_after_a_write() {
+        let mut topology = cluster();
+        (topology.members[1].replayed, topology.members[2].replayed) = (Some(500), Some(499));
+        topology.members.push(Member { timeline: Some(2), replayed: Some(900), ..topology.members[1].clone() });
+        topology.members.push(Member { timeline: None, replayed: Some(900), ..topology.members[1].clone() });
+        let after = |lsn| {
+            let after = Some(Position { timeline: 1, lsn });
+            let reached = readers(&topology, true, &POLICY, after, |_| Ok::<_, String>(()))?;
+            Ok::<_, String>(reached.into_iter().map(|(m, ())| m.name.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(after(499).unwrap(), ["near", "far"]);
+        assert_eq!(after(500).unwrap(), ["near"]);
+        assert!(after(501).unwrap_err().contains("\"near\" is not known to have replayed 0/1F5"));
     }
 
     #[test]

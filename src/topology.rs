@@ -11,6 +11,10 @@ pub struct Topology {
     pub members: Vec<Member>,
     /// Members that can't be connected to, and why.
     pub rejected: Vec<Rejected>,
+    /// Patroni's name of the cluster (`scope`), if it tells it.
+    pub scope: Option<String>,
+    /// Patroni is in maintenance mode: it replaces no leader.
+    pub is_paused: bool,
 }
 
 impl Topology {
@@ -81,6 +85,8 @@ pub struct Member {
     pub timeline: Option<u32>,
     /// Bytes behind the leader, if known.
     pub lag: Option<u64>,
+    /// The log sequence number up to which it has replayed, if known.
+    pub replayed: Option<u64>,
     /// Patroni tags, by name.
     pub tags: Vec<(String, Tag)>,
     /// The URL of its REST API.
@@ -261,13 +267,14 @@ mod tests {
             state: state.into(),
             timeline,
             lag: None,
+            replayed: None,
             tags: Vec::new(),
             api_url: None,
         }
     }
 
     fn leader_of(members: Vec<Member>) -> Result<String, NoLeader> {
-        let topology = Topology { members, rejected: Vec::new() };
+        let topology = Topology { members, ..Topology::default() };
         topology.leader().map(|m| m.name.clone())
     }
 
@@ -291,7 +298,7 @@ mod tests {
         assert!(matches!(leader_of(vec![old.clone(), unknown]), Err(NoLeader::Split { timeline: None, .. })));
         let rejected =
             Rejected { name: "b".into(), role: Role::Leader, timeline: Some(5), reason: "it announces no host".into() };
-        let topology = Topology { members: vec![old], rejected: vec![rejected] };
+        let topology = Topology { members: vec![old], rejected: vec![rejected], ..Topology::default() };
         assert!(matches!(topology.leader(), Err(NoLeader::Unusable { name, .. }) if name == "b"));
     }
 

@@ -198,6 +198,19 @@ final class HaDsn
     }
 
     /**
+     * Forgets what is remembered of leaders and timelines, in this process, and makes the cluster suspect. After a restore to
+     * an earlier point in time, or when a cluster was made anew, hadsn takes the new leader by itself once every endpoint that
+     * answers agrees on it; this is for those who know and don't want to wait for the last one.
+     *
+     * @param string $cluster the cluster that is meant
+     *
+     * @throws HaDsn\ConfigException if the cluster is not configured, or wrongly
+     */
+    public static function forget(string $cluster = 'default'): void
+    {
+    }
+
+    /**
      * A connection to the leader or to a replica, its role verified, made again and again through a failover for
      * `failover_timeout` at most.
      *

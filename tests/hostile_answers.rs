@@ -8,22 +8,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fake::{Behaviour, Fake, cluster, refusing};
-use hadsn::cluster::{Cluster, Step};
+use hadsn::cluster::{Call, Cluster, Step, Wish};
 use hadsn::config::Config;
 use hadsn::discovery::{Memory, discover};
 use hadsn::error::{Error, Kind};
 use hadsn::route::Addresses;
-use hadsn::sys::clock::{self, Deadline};
+use hadsn::sys::clock::Deadline;
 
 fn configured(sources: &str) -> Cluster {
     Cluster::new(Config::parse(sources).unwrap(), Duration::from_millis(300))
 }
 
 /// Takes steps as the extension does.
-fn settle(step: impl Fn(Duration) -> Step) -> Result<Vec<String>, Error> {
-    let since = clock::boottime();
+fn settle(step: impl Fn(&Call) -> Step) -> Result<Vec<String>, Error> {
+    let call = Call::now(None);
     loop {
-        match step(since) {
+        match step(&call) {
             Step::Ready(answer) => return Ok(answer.routes.iter().map(|route| route.host.to_string()).collect()),
             Step::Failed(error) => return Err(error),
             Step::Wait(span) => std::thread::sleep(span),
@@ -32,11 +32,11 @@ fn settle(step: impl Fn(Duration) -> Step) -> Result<Vec<String>, Error> {
 }
 
 fn writer(cluster: &Cluster) -> Result<String, Error> {
-    settle(|since| cluster.writer(since)).map(|hosts| hosts.join(","))
+    settle(|call| cluster.writer(call)).map(|hosts| hosts.join(","))
 }
 
 fn readers(cluster: &Cluster) -> Result<Vec<String>, Error> {
-    settle(|since| cluster.reader(None, since))
+    settle(|call| cluster.reader(Wish::default(), call))
 }
 
 fn hostile() -> Vec<(&'static str, Behaviour, &'static str)> {
@@ -176,7 +176,7 @@ fn a_second_source_is_asked_when_the_first_gives_no_answer() {
     let (silent, good) = (Fake::new(Behaviour::Silent), Fake::healthy());
     let cluster = configured(&format!("patroni://{}/app?timeout=2s patroni://{}", silent.endpoint(), good.endpoint()));
     assert_eq!(writer(&cluster).unwrap(), "10.0.0.1");
-    assert_eq!(cluster.topology().unwrap().found.source, format!("patroni://{}", good.endpoint()));
+    assert_eq!(cluster.topology(&Call::now(None)).unwrap().found.source, format!("patroni://{}", good.endpoint()));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_name_that_resolves_no_more_keeps_its_address() {
     ]);
     let memory = Memory { addresses, ..Memory::default() };
     let deadline = Deadline::after(Duration::from_secs(5));
-    let found = discover(&config, &memory, deadline).unwrap();
+    let found = discover(&config, &memory, None, deadline).result.unwrap();
     assert_eq!(found.addresses, Addresses::from([("no-such-host.invalid".to_owned(), "10.0.0.1".parse().unwrap())]));
 }
 

@@ -1,13 +1,15 @@
 //! The options of a source string: what each is called, what it accepts, what it is by default.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::rules::{AddressMap, AllowHosts};
 use super::units::{parse_duration, parse_size};
-use super::url::{Scheme, SourceUrl};
-use super::{BasicAuth, Config, Fallback, ReaderPolicy, Secret, Source, SourceKind, Strategy, Timing};
+use super::url::SourceUrl;
+use super::{BasicAuth, Config, Fallback, ReaderPolicy, Secret, Source, SourceKind, Strategy, Timing, libpq};
 use crate::address::{Endpoint, parse_port};
 use crate::error::Error;
+use crate::tls::{self, Identity, Roots, Trust};
 
 pub(super) fn parse(text: &str) -> Result<Config, Error> {
     if text.len() > MAX_LENGTH {
@@ -38,9 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Error> {
         let is_after_password = options.patroni_password.is_some();
         options.set(&mut config, name, value).map_err(|e| if is_after_password { e.discreet() } else { e })?;
     }
-    options.finish(&mut config)?;
-
-    config.sources.push(source(first)?);
+    config.sources.push(source(first));
     for (i, url) in urls.enumerate() {
         let position = i + 2;
         if url.credentials.user.is_some() {
@@ -55,17 +55,14 @@ pub(super) fn parse(text: &str) -> Result<Config, Error> {
                 "names another database: the database stands on the first source only",
             ));
         }
-        config.sources.push(source(url)?);
+        config.sources.push(source(url));
     }
+    options.finish(&mut config)?;
     Ok(config)
 }
 
-fn source(url: SourceUrl) -> Result<Source, Error> {
-    let kind = match url.scheme {
-        Scheme::Patroni => SourceKind::Patroni,
-        Scheme::Later(name) => return Err(Error::not_yet(format_args!("{name}://"))),
-    };
-    Ok(Source { kind, endpoints: url.endpoints, display: url.display })
+fn source(url: SourceUrl) -> Source {
+    Source { kind: url.kind, hosts: url.hosts, display: url.display }
 }
 
 impl Config {
@@ -92,7 +89,9 @@ impl Config {
             port: None,
             map: AddressMap::default(),
             allow_hosts: None,
+            nameserver: None,
             patroni_auth: None,
+            patroni_tls: tls::Settings { trust: Trust::IssuerAndName(Roots::System), identity: None, revoked: None },
             libpq: Vec::new(),
         }
     }
@@ -104,12 +103,15 @@ struct Options {
     seen: Vec<&'static str>,
     patroni_user: Option<String>,
     patroni_password: Option<Secret>,
+    patroni_cafile: Option<PathBuf>,
+    patroni_cert: Option<PathBuf>,
+    patroni_key: Option<PathBuf>,
     libpq: Vec<(&'static str, String)>,
 }
 
 impl Options {
     fn set(&mut self, config: &mut Config, name: &str, value: &str) -> Result<(), Error> {
-        let known = KNOWN.iter().chain(&LIBPQ).find(|known| **known == name);
+        let known = KNOWN.iter().chain(&libpq::KEYWORDS).find(|known| **known == name);
         let name = *known.ok_or_else(|| Error::unknown_option(name, &known_names()))?;
         if self.seen.contains(&name) {
             return Err(Error::repeated_option(name));
@@ -141,7 +143,7 @@ impl Options {
                     "round_robin" => Strategy::RoundRobin,
                     "random" => Strategy::Random,
                     "least_lag" => Strategy::LeastLag,
-                    "nearest" => return Err(later("reader=nearest")),
+                    "nearest" => Strategy::Nearest,
                     _ => {
                         return Err(Error::option(name, value, "expected round_robin, random, least_lag or nearest"));
                     }
@@ -167,8 +169,7 @@ impl Options {
                 config.allow_hosts = Some(AllowHosts::parse(value).map_err(|e| Error::option(name, value, e))?);
             }
             "nameserver" => {
-                Endpoint::parse(value, 53).map_err(|e| Error::option(name, value, e))?;
-                return Err(later(name));
+                config.nameserver = Some(Endpoint::parse(value, DNS_PORT).map_err(|e| Error::option(name, value, e))?);
             }
             "patroni_user" => {
                 if value.is_empty() || value.contains(':') {
@@ -179,17 +180,22 @@ impl Options {
             }
             "patroni_password" => self.patroni_password = Some(Secret::new(value)),
             "patroni_cafile" | "patroni_cert" | "patroni_key" => {
-                if value.is_empty() {
-                    return Err(Error::option(name, value, "expected the path of a PEM file"));
+                if !value.starts_with('/') {
+                    return Err(Error::option(name, value, "expected the absolute path of a PEM file"));
                 }
-                return Err(later(name));
+                let file = match name {
+                    "patroni_cafile" => &mut self.patroni_cafile,
+                    "patroni_cert" => &mut self.patroni_cert,
+                    _ => &mut self.patroni_key,
+                };
+                *file = Some(value.into());
             }
             "proof" => match value {
                 "off" => {}
                 "ledger" | "xid" => return Err(later(&format!("proof={value}"))),
                 _ => return Err(Error::option(name, value, "expected ledger, xid or off")),
             },
-            keyword => self.libpq.push((keyword, libpq_value(keyword, value)?)),
+            keyword => self.libpq.push((keyword, libpq::value(keyword, value)?)),
         }
         Ok(())
     }
@@ -201,14 +207,27 @@ impl Options {
             (Some(_), None) => return Err(Error::secret_option("patroni_user", "needs patroni_password beside it")),
             (None, Some(_)) => return Err(Error::secret_option("patroni_password", "needs patroni_user beside it")),
         };
-        let given = |keyword: &str| self.libpq.iter().find(|(k, _)| *k == keyword).map(|(_, v)| v.clone());
-        config.libpq = LIBPQ
-            .iter()
-            .filter_map(|keyword| {
-                let default = || LIBPQ_DEFAULTS.iter().find(|(k, _)| k == keyword).map(|(_, v)| (*v).to_owned());
-                given(keyword).or_else(default).map(|value| (*keyword, value))
-            })
-            .collect();
+        let has_tls_files = self.patroni_cafile.is_some() || self.patroni_cert.is_some();
+        config.patroni_tls.trust = Trust::IssuerAndName(self.patroni_cafile.map_or(Roots::System, Roots::File));
+        config.patroni_tls.identity = match (self.patroni_cert, self.patroni_key) {
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(Error::secret_option("patroni_cert", "needs patroni_key beside it")),
+            (None, Some(_)) => return Err(Error::secret_option("patroni_key", "needs patroni_cert beside it")),
+        };
+        if config.sources.iter().any(|source| source.kind == SourceKind::Patroni { is_tls: true }) {
+            // Wrong files are better found now than in the first failover.
+            config
+                .patroni_tls
+                .client_config()
+                .map_err(|e| Error::secret_option("patroni_cafile, patroni_cert, patroni_key", e))?;
+        } else if has_tls_files {
+            return Err(Error::secret_option(
+                "patroni_cafile, patroni_cert, patroni_key",
+                "they belong to patroni+https:// and patroni+https+srv://",
+            ));
+        }
+        config.libpq = libpq::complete(&self.libpq);
         Ok(())
     }
 }
@@ -225,27 +244,6 @@ fn positive(name: &str, value: &str) -> Result<Duration, Error> {
     Ok(duration)
 }
 
-fn libpq_value(keyword: &str, value: &str) -> Result<String, Error> {
-    let choices: &[&str] = match keyword {
-        "sslmode" => &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
-        "channel_binding" | "gssencmode" => &["disable", "prefer", "require"],
-        _ => &[],
-    };
-    if !choices.is_empty() && !choices.contains(&value) {
-        return Err(Error::option(keyword, value, format_args!("expected one of {}", choices.join(", "))));
-    }
-    if LIBPQ_DEFAULTS.iter().any(|(numeric, _)| *numeric == keyword) {
-        let valid = all_digits(value) && value.parse::<i32>().is_ok();
-        if !valid {
-            return Err(Error::option(keyword, value, "expected a whole number without a unit, as libpq takes it"));
-        }
-    }
-    if value.is_empty() {
-        return Err(Error::option(keyword, value, "is empty: leave it out to have libpq's default"));
-    }
-    Ok(value.to_owned())
-}
-
 fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -255,7 +253,7 @@ fn later(what: &str) -> Error {
 }
 
 fn known_names() -> String {
-    KNOWN.iter().chain(&LIBPQ).copied().collect::<Vec<_>>().join(", ")
+    KNOWN.iter().chain(&libpq::KEYWORDS).copied().collect::<Vec<_>>().join(", ")
 }
 
 /// hadsn's own options.
@@ -284,29 +282,8 @@ const KNOWN: [&str; 22] = [
     "proof",
 ];
 
-/// libpq's keywords that may be passed on (PostgreSQL manual, 34.1.2 "Parameter Key Words"), in the
-/// order in which they stand in a DSN.
-const LIBPQ: [&str; 16] = [
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "sslcrl",
-    "require_auth",
-    "channel_binding",
-    "passfile",
-    "application_name",
-    "options",
-    "client_encoding",
-    "gssencmode",
-    "tcp_user_timeout",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-];
-
-const LIBPQ_DEFAULTS: [(&str, &str); 4] =
-    [("tcp_user_timeout", "5000"), ("keepalives_idle", "10"), ("keepalives_interval", "3"), ("keepalives_count", "3")];
+/// Where a name server listens (RFC 1035, 4.2).
+const DNS_PORT: u16 = 53;
 
 /// A source string is read from files and environments of foreign making.
 const MAX_LENGTH: usize = 64 * 1024;
@@ -388,21 +365,8 @@ mod tests {
 
     #[test]
     fn what_has_not_come_yet_says_so() {
-        for option in [
-            "max_waiters=5",
-            "reader=nearest",
-            "nameserver=127.0.0.1:53",
-            "patroni_cafile=/ca.pem",
-            "patroni_cert=/c",
-            "patroni_key=/k",
-            "proof=ledger",
-            "proof=xid",
-        ] {
+        for option in ["max_waiters=5", "proof=ledger", "proof=xid"] {
             let error = config(option).unwrap_err();
-            assert!(error.message().contains("not available in hadsn"), "{error}");
-        }
-        for scheme in ["patroni+https", "patroni+srv", "patroni+https+srv", "postgresql", "postgresql+srv"] {
-            let error = Config::parse(&format!("{scheme}://a/app")).unwrap_err();
             assert!(error.message().contains("not available in hadsn"), "{error}");
         }
     }

@@ -5,35 +5,57 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{Credentials, Secret};
-use crate::address::Endpoint;
+use super::{Credentials, Hosts, Secret, SourceKind};
+use crate::address::{Endpoint, Host};
 use crate::error::{Error, shown};
 
 /// A source URL in its parts.
 #[derive(Debug)]
 pub(super) struct SourceUrl {
-    pub(super) scheme: Scheme,
+    pub(super) kind: SourceKind,
     pub(super) credentials: Credentials,
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) hosts: Hosts,
     pub(super) database: Option<String>,
     pub(super) options: Vec<(String, String)>,
     /// The URL without credentials.
     pub(super) display: String,
 }
 
-/// The schemes of the contract.
+/// What a scheme says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Patroni,
-    /// One whose part has not come yet.
-    Later(&'static str),
+struct Scheme {
+    kind: SourceKind,
+    /// The host is the name of SRV records (RFC 2782).
+    is_srv: bool,
 }
 
 impl Scheme {
     fn parse(text: &str) -> Option<Self> {
-        match text {
-            "patroni" => Some(Self::Patroni),
-            _ => LATER_SCHEMES.iter().find(|s| **s == text).map(|s| Self::Later(s)),
+        let (name, is_srv) = match text.strip_suffix("+srv") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let kind = match name {
+            "patroni" => SourceKind::Patroni { is_tls: false },
+            "patroni+https" => SourceKind::Patroni { is_tls: true },
+            "postgresql" => SourceKind::Postgresql,
+            _ => return None,
+        };
+        Some(Self { kind, is_srv })
+    }
+
+    fn default_port(self) -> u16 {
+        match self.kind {
+            SourceKind::Patroni { .. } => PATRONI_PORT,
+            SourceKind::Postgresql => POSTGRESQL_PORT,
+        }
+    }
+
+    /// The first labels of the name of its SRV records.
+    fn service(self) -> &'static str {
+        match self.kind {
+            SourceKind::Patroni { .. } => "_patroni._tcp",
+            SourceKind::Postgresql => "_postgresql._tcp",
         }
     }
 }
@@ -55,9 +77,6 @@ impl SourceUrl {
                 None => bad(&format!("unknown scheme: the schemes are {known}")),
             }
         })?;
-        if let Scheme::Later(name) = scheme {
-            return Err(Error::not_yet(format_args!("source {position}: {name}://")));
-        }
         if text.contains('#') {
             return Err(bad("a # has no meaning here: write it as %23 in a password or a value"));
         }
@@ -74,23 +93,17 @@ impl SourceUrl {
                  and @ as %40 in a value",
             ));
         }
-        let (userinfo, hosts) = match authority.rsplit_once('@') {
+        let (userinfo, hosts_text) = match authority.rsplit_once('@') {
             Some((userinfo, _)) if userinfo.contains('@') => {
                 return Err(bad("more than one @ in front of the hosts: in user and password write @ as %40"));
             }
             Some((userinfo, hosts)) => (Some(userinfo), hosts),
             None => (None, authority),
         };
-        if hosts.is_empty() {
+        if hosts_text.is_empty() {
             return Err(bad("no host: name the hosts, separated by commas"));
         }
-        let endpoints = hosts
-            .split(',')
-            .map(|host| {
-                Endpoint::parse(host, PATRONI_PORT)
-                    .map_err(|reason| bad(&format!("host {}: {reason}", shown_host(host))))
-            })
-            .collect::<Result<_, _>>()?;
+        let hosts = parse_hosts(hosts_text, scheme).map_err(|reason| bad(&reason))?;
 
         if path.contains('/') {
             return Err(bad("more than one /: only the database follows the hosts; write a / in its name as %2F"));
@@ -100,12 +113,39 @@ impl SourceUrl {
             path => Some(decode(path).map_err(|e| bad(&format!("database {}: {e}", shown(path))))?),
         };
         let options = split_query(query.unwrap_or(""))?;
-        let display = display(scheme_text, hosts, path, query.unwrap_or(""));
+        let display = display(scheme_text, hosts_text, path, query.unwrap_or(""));
         let credentials = match userinfo {
             None => Credentials::default(),
             Some(userinfo) => split_userinfo(userinfo).map_err(|e| bad(&e))?,
         };
-        Ok(Self { scheme, credentials, endpoints, database, options, display })
+        Ok(Self { kind: scheme.kind, credentials, hosts, database, options, display })
+    }
+}
+
+fn parse_hosts(text: &str, scheme: Scheme) -> Result<Hosts, String> {
+    if scheme.is_srv {
+        return service_name(text, scheme).map(Hosts::Srv).map_err(|e| format!("host {}: {e}", shown_host(text)));
+    }
+    let endpoint = |host: &str| {
+        Endpoint::parse(host, scheme.default_port()).map_err(|e| format!("host {}: {e}", shown_host(host)))
+    };
+    text.split(',').map(endpoint).collect::<Result<_, _>>().map(Hosts::Listed)
+}
+
+/// The name under which SRV records are looked up; one that begins with `_` stands as it is.
+fn service_name(text: &str, scheme: Scheme) -> Result<String, &'static str> {
+    if text.contains(',') {
+        return Err("SRV records are looked up under one name: write one, or list the hosts without +srv");
+    }
+    match Endpoint::split(text)? {
+        (_, Some(_)) => Err("SRV records carry the ports: leave the port out"),
+        (Host::Ip(_), None) => Err("an address has no SRV records: name a domain, or leave +srv out"),
+        (Host::Name(name), None) if name.starts_with('_') => Ok(name),
+        (Host::Name(name), None) => {
+            let name = format!("{}.{name}", scheme.service());
+            // The labels in front may make it too long.
+            Host::parse(&name).map(|_| name)
+        }
     }
 }
 
@@ -190,14 +230,15 @@ pub(super) const PASSWORD_OPTION: &str = "patroni_password";
 /// Options that are left out wherever a source is shown.
 pub(super) const SECRET_OPTIONS: [&str; 2] = ["patroni_user", PASSWORD_OPTION];
 
-const LATER_SCHEMES: [&str; 5] = ["patroni+https", "patroni+srv", "patroni+https+srv", "postgresql", "postgresql+srv"];
-
 /// What people write instead: shown when it is refused.
 const LIKELY_SCHEMES: [&str; 10] =
     ["patroni", "postgresql", "postgres", "pgsql", "http", "https", "etcd", "srv", "dns", "jdbc"];
 
 /// Where Patroni's REST API listens unless it is told otherwise (Patroni, `restapi.listen`).
 const PATRONI_PORT: u16 = 8008;
+
+/// Where PostgreSQL listens (PostgreSQL manual, `port`).
+const POSTGRESQL_PORT: u16 = 5432;
 
 #[cfg(test)]
 mod tests {
@@ -212,12 +253,54 @@ mod tests {
         let url =
             parse("patroni://us%65r:p%40ss%2F%3A+w@a,b:1,[::1]:2/my%20db?x=1%26&map=a=b&patroni_password=s").unwrap();
         assert_eq!(url.credentials.user.as_deref(), Some("user"));
-        assert_eq!(url.credentials.password.unwrap().reveal(), "p@ss/:+w");
-        assert_eq!(url.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:8008", "b:1", "[::1]:2"]);
+        assert_eq!(url.credentials.password.as_ref().unwrap().reveal(), "p@ss/:+w");
+        assert_eq!(hosts(&url), ["a:8008", "b:1", "[::1]:2"]);
         assert_eq!(url.database.as_deref(), Some("my db"));
         assert_eq!(url.options[0], ("x".to_owned(), "1&".to_owned()));
         assert_eq!(url.options[1], ("map".to_owned(), "a=b".to_owned()));
         assert_eq!(url.display, "patroni://a,b:1,[::1]:2/my%20db?x=1%26&map=a=b");
+    }
+
+    fn hosts(url: &SourceUrl) -> Vec<String> {
+        match &url.hosts {
+            Hosts::Listed(endpoints) => endpoints.iter().map(ToString::to_string).collect(),
+            Hosts::Srv(name) => vec![format!("SRV {name}")],
+        }
+    }
+
+    #[test]
+    fn every_scheme_has_its_kind_its_port_and_its_service() {
+        let patroni = |is_tls| SourceKind::Patroni { is_tls };
+        for (text, kind, host) in [
+            ("patroni://pg", patroni(false), "pg:8008"),
+            ("patroni+https://pg", patroni(true), "pg:8008"),
+            ("postgresql://pg", SourceKind::Postgresql, "pg:5432"),
+            ("patroni+srv://pg.example.com", patroni(false), "SRV _patroni._tcp.pg.example.com"),
+            ("patroni+https+srv://pg.example.com.", patroni(true), "SRV _patroni._tcp.pg.example.com."),
+            ("postgresql+srv://u:p@pg/app", SourceKind::Postgresql, "SRV _postgresql._tcp.pg"),
+            ("postgresql+srv://_x._udp.pg/app", SourceKind::Postgresql, "SRV _x._udp.pg"),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!((url.kind, hosts(&url)), (kind, vec![host.to_owned()]), "{text}");
+        }
+    }
+
+    #[test]
+    fn srv_records_are_looked_up_under_one_name() {
+        for (text, reason) in [
+            ("patroni+srv://a,b", "one name"),
+            ("patroni+srv://a:8008", "leave the port out"),
+            ("patroni+srv://10.0.0.1", "an address has no SRV records"),
+            ("patroni+srv://[::1]", "an address has no SRV records"),
+            ("patroni+srv://a b", "holds only letters"),
+            (&format!("patroni+srv://{}x", "a.".repeat(122)), "253 characters"),
+            ("postgresql+https://a", "unknown scheme"),
+            ("patroni+srv+https://a", "unknown scheme"),
+            ("+srv://a", "unknown scheme"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.message().contains(reason), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -1,73 +1,20 @@
-//! Patroni's REST API: `GET /cluster` → [`Topology`].
+//! Patroni's REST API: `GET /cluster` → [`Topology`], `GET /patroni` → [`Own`].
 //!
 //! Source: Patroni documentation, "REST API"; observed with 4.1.
 
-use std::io::Read;
-use std::net::SocketAddr;
-
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-use super::Reason;
 use crate::address::{Endpoint, Host};
-use crate::config::Config;
 use crate::error::shown;
-use crate::sys::clock::Deadline;
-use crate::sys::names;
+use crate::position::parse_lsn;
 use crate::topology::{Member, Rejected, Role, Tag, Topology};
 
-/// Asks one endpoint for the cluster.
-pub(super) fn fetch(endpoint: &Endpoint, config: &Config, deadline: Deadline) -> Result<Topology, Reason> {
-    let timeout = || Reason::timeout(config.timing.timeout);
-    let addresses = match &endpoint.host {
-        Host::Ip(ip) => vec![*ip],
-        Host::Name(name) => names::look_up(name, deadline).map_err(Reason::of_name)?,
-    };
-    let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, endpoint.port)).collect();
-    let remaining = deadline.remaining().ok_or_else(timeout)?;
-
-    let agent = ureq::Agent::with_parts(
-        ureq::config::Config::builder()
-            .timeout_global(Some(remaining))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            // Neither a proxy of the environment nor a connection that outlives the call or a fork.
-            .proxy(None)
-            .max_idle_connections(0)
-            .user_agent(concat!("hadsn/", env!("CARGO_PKG_VERSION")))
-            .build(),
-        DefaultConnector::new(),
-        KnownAddresses(addresses),
-    );
-    let mut request = agent.get(format!("http://{endpoint}/cluster")).header("connection", "close");
-    if let Some(auth) = &config.patroni_auth {
-        let pair = format!("{}:{}", auth.user, auth.password.reveal());
-        request = request.header("authorization", format!("Basic {}", BASE64_STANDARD.encode(pair)));
+/// Reads the answer to `GET /cluster` with its status.
+pub(super) fn parse_answer(status: u16, body: &[u8]) -> Result<Topology, String> {
+    match status {
+        200 => parse(body),
+        _ => Err(format!("answered {status} to GET /cluster")),
     }
-    let explain = |e: ureq::Error| explain(e, config);
-    let response = request.call().map_err(explain)?;
-    let status = response.status();
-    if status.is_redirection() {
-        return Err(Reason::other(format!("answered {}: redirects are not followed", status.as_u16())));
-    }
-    if status.as_u16() != 200 {
-        return Err(Reason::other(format!("answered {} to GET /cluster", status.as_u16())));
-    }
-    let mut body = Vec::new();
-    response
-        .into_body()
-        .into_reader()
-        .take(MAX_ANSWER + 1)
-        .read_to_end(&mut body)
-        .map_err(|e| explain(ureq::Error::from(e)))?;
-    if body.len() as u64 > MAX_ANSWER {
-        return Err(Reason::other("the answer is larger than 1 MiB"));
-    }
-    parse(&body).map_err(Reason::other)
 }
 
 /// Reads the answer to `GET /cluster`. What is missing or of the wrong type in one member does not
@@ -85,7 +32,11 @@ pub fn parse(body: &[u8]) -> Result<Topology, String> {
         .get("members")
         .and_then(Value::as_array)
         .ok_or("the answer has no list of members: is this Patroni's REST API?")?;
-    let mut topology = Topology::default();
+    let mut topology = Topology {
+        scope: answer.get("scope").and_then(Value::as_str).map(str::to_owned),
+        is_paused: answer.get("pause").and_then(Value::as_bool).unwrap_or(false),
+        ..Topology::default()
+    };
     for member in members {
         match parse_member(member) {
             Ok(member) => topology.members.push(member),
@@ -93,6 +44,51 @@ pub fn parse(body: &[u8]) -> Result<Topology, String> {
         }
     }
     Ok(topology)
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Own {
+    /// Its name; Patroni tells it since 3.0.
+    pub(super) name: Option<String>,
+    /// Whether it runs as a primary.
+    pub(super) is_primary: bool,
+    /// Its role and state, for a message.
+    pub(super) what: String,
+    pub(super) timeline: Option<u32>,
+    pub(super) system: Option<u64>,
+}
+
+/// Reads the answer to `GET /patroni`, which is 503 when PostgreSQL does not run.
+pub(super) fn parse_own(status: u16, body: &[u8]) -> Result<Own, String> {
+    if !matches!(status, 200 | 503) {
+        return Err(format!("answered {status} to GET /patroni"));
+    }
+    let answer: Value = serde_json::from_slice(body).map_err(|e| format!("the answer is not usable JSON: {e}"))?;
+    let text = |key: &str| answer.get(key).and_then(Value::as_str);
+    let (Some(role), Some(state)) = (text("role"), text("state")) else {
+        return Err("the answer has no role and state: is this Patroni's REST API?".to_owned());
+    };
+    let system = answer.get("database_system_identifier");
+    Ok(Own {
+        name: answer.get("patroni").and_then(|patroni| patroni.get("name")).and_then(Value::as_str).map(str::to_owned),
+        // "master" before Patroni 4.0.
+        is_primary: matches!(role, "primary" | "master") && state == "running",
+        what: format!("a {} in state {}", shown(role), shown(state)),
+        timeline: answer.get("timeline").and_then(Value::as_u64).and_then(|timeline| u32::try_from(timeline).ok()),
+        // A number of 64 bits, written as a text.
+        system: system.and_then(|id| id.as_u64().or_else(|| id.as_str()?.parse().ok())),
+    })
+}
+
+/// The host and port of an `api_url`, such as `http://10.0.0.1:8008/patroni`.
+pub(super) fn api_endpoint(url: &str) -> Option<Endpoint> {
+    let (default_port, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (443, rest),
+        None => (80, url.strip_prefix("http://")?),
+    };
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Endpoint::parse(authority, default_port).ok()
 }
 
 fn parse_member(member: &Value) -> Result<Member, Rejected> {
@@ -109,6 +105,7 @@ fn parse_member(member: &Value) -> Result<Member, Rejected> {
             state: text("state").unwrap_or_default().to_owned(),
             timeline,
             lag: lag(member),
+            replayed: text("replay_lsn").and_then(parse_lsn),
             tags: member.get("tags").and_then(Value::as_object).map(parse_tags).unwrap_or_default(),
             api_url: text("api_url").map(str::to_owned),
         }),
@@ -154,42 +151,6 @@ fn parse_tags(tags: &Map<String, Value>) -> Vec<(String, Tag)> {
     };
     tags.iter().map(|(name, value)| (name.clone(), tag(value))).collect()
 }
-
-fn explain(error: ureq::Error, config: &Config) -> Reason {
-    match error {
-        ureq::Error::Timeout(_) => Reason::timeout(config.timing.timeout),
-        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut => Reason::timeout(config.timing.timeout),
-        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => Reason::other("connection refused"),
-        ureq::Error::Io(e) => Reason::other(format!("the exchange broke off: {e}")),
-        ureq::Error::ConnectionFailed => Reason::other("could not connect"),
-        other => Reason::other(format!("not a usable HTTP answer: {other}")),
-    }
-}
-
-/// Hands ureq the addresses that are known already: its own resolver starts a thread for each call.
-#[derive(Debug)]
-struct KnownAddresses(Vec<SocketAddr>);
-
-impl Resolver for KnownAddresses {
-    fn resolve(
-        &self,
-        _uri: &ureq::http::Uri,
-        _config: &ureq::config::Config,
-        _timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let mut addresses = self.empty();
-        for address in self.0.iter().take(MAX_ADDRESSES) {
-            addresses.push(*address);
-        }
-        Ok(addresses)
-    }
-}
-
-/// A hundred members take about 30 KiB.
-const MAX_ANSWER: u64 = 1 << 20;
-
-/// ureq holds 16 addresses at most.
-const MAX_ADDRESSES: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -41,6 +41,11 @@ pub(super) fn register() -> Result<()> {
         false,
         false,
     );
+    let forget = FunctionBuilder::new("forget", methods::forget).not_required().arg(cluster()).returns(
+        DataType::Void,
+        false,
+        false,
+    );
     let topology = FunctionBuilder::new("topology", methods::topology).not_required().arg(cluster()).returns(
         DataType::Object(values::TOPOLOGY_NAME.into()),
         false,
@@ -67,7 +72,9 @@ pub(super) fn register() -> Result<()> {
     let status = FunctionBuilder::new("status", methods::status).returns(DataType::Array, false, false);
 
     let mut class = ClassBuilder::new("HaDsn").flags(ClassFlags::Final);
-    for method in [configure, writer, reader, conninfo, invalidate, topology, connect, position, verdict, status] {
+    let methods =
+        [configure, writer, reader, conninfo, invalidate, forget, topology, connect, position, verdict, status];
+    for method in methods {
         class = class.method(method, MethodFlags::Public | MethodFlags::Static);
     }
     class

@@ -8,11 +8,11 @@ use ext_php_rs::types::{ZendObject, Zval};
 use ext_php_rs::zend::{BailoutGuard, ExecuteData};
 
 use super::pdo::{self, Maker};
-use super::request::Role;
+use super::request::{self, Role};
 use super::wait::{self, Ended};
 use super::{exceptions, verdicts, zend};
 use crate::backoff;
-use crate::cluster::Cluster;
+use crate::cluster::{Call, Cluster, Wish};
 use crate::config::{Fallback, Secret};
 use crate::discovery::probe::{self, Login};
 use crate::dsn::{self, Purpose};
@@ -47,11 +47,13 @@ impl Wanted {
 /// Connects with `maker`, again and again for `failover_timeout`. Returns whether it did; if not, an
 /// exception is pending.
 pub(super) fn run(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker) -> bool {
-    let since = clock::boottime();
+    let asking = BailoutGuard::new(Call::now(login(wanted, maker)));
+    request::log_in(&wanted.cluster, asking.login.as_ref());
+    let since = asking.since;
     let limit = wanted.cluster.failover_timeout();
     let mut tries = Tries { last: None, count: 0, first_route: None };
     loop {
-        match round(call, wanted, maker, &mut tries, since) {
+        match round(call, wanted, maker, &mut tries, &asking) {
             Round::Connected => return true,
             Round::Thrown => return false,
             Round::Again => {}
@@ -84,20 +86,23 @@ enum Round {
     Thrown,
 }
 
-fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: &mut Tries, since: Duration) -> Round {
+fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: &mut Tries, asking: &Call) -> Round {
     let cluster = &wanted.cluster;
+    let since = asking.since;
     let stages: &[Stage] = match wanted.role {
         Role::Writer => &[Stage::Leader],
-        Role::Reader if must_read_from_leader(wanted) => &[Stage::Leader],
+        Role::Reader if must_read_from_leader(wanted, asking) => &[Stage::Leader],
         Role::Reader if cluster.config().reader.fallback == Fallback::Error => &[Stage::Replicas],
         Role::Reader => &[Stage::Replicas, Stage::Leader],
     };
     for (number, stage) in stages.iter().enumerate() {
-        let step = |since| match stage {
-            Stage::Leader => cluster.candidate(since),
-            Stage::Replicas => cluster.reader(wanted.max_lag, since),
+        // How far a replica has replayed is asked on the connection: it may have come further than was known.
+        let wish = Wish { max_lag: wanted.max_lag, after: None };
+        let step = || match stage {
+            Stage::Leader => cluster.candidate(asking),
+            Stage::Replicas => cluster.reader(wish, asking),
         };
-        let answer = match wait::until_ready_since(call, since, step) {
+        let answer = match wait::until_ready(call, since, step) {
             Ok(answer) => BailoutGuard::new(answer),
             Err(ended) => {
                 return match thrown(ended, tries) {
@@ -186,13 +191,16 @@ fn attempt(
         return Round::Thrown;
     };
     if fault == Fault::NotConnectedUnread {
-        fault = settled(wanted, route, maker.credentials(), left(wanted, since)).unwrap_or(fault);
+        fault = settled(wanted, route, maker, left(wanted, since)).unwrap_or(fault);
     }
     if !fault.may_pass() {
         zend::throw_object(exception);
         return Round::Thrown;
     }
     if fault.is_suspicious() {
+        if stage == Stage::Replicas {
+            cluster.refused(route);
+        }
         cluster.invalidate();
     }
     tries.last = Some(exception);
@@ -200,20 +208,20 @@ fn attempt(
 }
 
 /// What hadsn's own attempt to connect says of a failure that PDO tells in another language.
-fn settled(
-    wanted: &Wanted,
-    route: &Route,
-    (user, password): (Option<String>, Option<String>),
-    left: Duration,
-) -> Option<Fault> {
+fn settled(wanted: &Wanted, route: &Route, maker: &dyn Maker, left: Duration) -> Option<Fault> {
     let config = wanted.cluster.config();
-    let login = Login {
-        route: route.clone(),
-        database: wanted.database.clone().or_else(|| config.database.clone()),
+    let deadline = Deadline::after(config.timing.connect_timeout.min(left));
+    probe::fault(&login(wanted, maker)?, route, config, deadline)
+}
+
+/// Who `maker` logs in as.
+fn login(wanted: &Wanted, maker: &dyn Maker) -> Option<Login> {
+    let (user, password) = maker.credentials();
+    Some(Login {
         user: user?,
         password: password.map(Secret::new),
-    };
-    probe::fault(login, config, Deadline::after(config.timing.connect_timeout.min(left)))
+        database: wanted.database.clone().or_else(|| wanted.cluster.config().database.clone()),
+    })
 }
 
 /// What a server says of itself.
@@ -254,10 +262,10 @@ fn question(wanted: &Wanted, stage: Stage, object: &ZendObject) -> Reply {
 
 /// Whether no replica can be known to have what the caller wrote: the position is on another timeline
 /// than the leader's.
-fn must_read_from_leader(wanted: &Wanted) -> bool {
+fn must_read_from_leader(wanted: &Wanted, asking: &Call) -> bool {
     let Some(position) = wanted.after else { return false };
-    let Ok(snapshot) = wanted.cluster.topology() else { return false };
-    let timeline = snapshot.topology().leader().ok().and_then(|leader| leader.timeline);
+    let Ok(snapshot) = wanted.cluster.topology(asking) else { return false };
+    let timeline = snapshot.leader().and_then(|leader| leader.timeline);
     timeline != Some(position.timeline)
 }
 

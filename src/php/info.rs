@@ -8,7 +8,7 @@ use ext_php_rs::ffi::{
 use ext_php_rs::zend::ModuleEntry;
 
 use super::{ini, methods, request, zend};
-use crate::cluster::Status;
+use crate::cluster::{Call, Status};
 use crate::config::Config;
 use crate::error::Error;
 
@@ -52,7 +52,7 @@ fn looked_up(name: &str, status: Status) -> Result<Status, Error> {
     }
     let cluster = request::cluster(name)?;
     // What went wrong stands in the status.
-    let _ = cluster.topology();
+    let _ = cluster.topology(&Call::now(None));
     Ok(cluster.status())
 }
 

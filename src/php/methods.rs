@@ -17,7 +17,7 @@ use super::request::{self, Role};
 use super::settings::{self, DEFAULT_CLUSTER};
 use super::wait::{self, Ended};
 use super::{exceptions, values, verdicts, zend};
-use crate::cluster::{Answer, Cluster};
+use crate::cluster::{Answer, Call, Cluster, Wish};
 use crate::dsn::{self, Purpose};
 use crate::error::Error;
 use crate::position::Position;
@@ -100,6 +100,20 @@ pub(super) extern "C" fn invalidate(call: &mut ExecuteData, _result: &mut Zval) 
         }
         match cluster.name().and_then(request::cluster) {
             Ok(cluster) => cluster.invalidate(),
+            Err(error) => exceptions::throw(error),
+        }
+    });
+}
+
+/// `HaDsn::forget(string $cluster = 'default'): void`
+pub(super) extern "C" fn forget(call: &mut ExecuteData, _result: &mut Zval) {
+    handle(|| {
+        let mut cluster = Text::none();
+        if !parse(call, c"|S", &mut [cluster.place()]) {
+            return;
+        }
+        match cluster.name().and_then(request::cluster) {
+            Ok(cluster) => cluster.forget(),
             Err(error) => exceptions::throw(error),
         }
     });
@@ -192,7 +206,8 @@ pub(super) extern "C" fn topology(call: &mut ExecuteData, result: &mut Zval) {
         }
         let found = cluster.name().and_then(|name| {
             let cluster = request::cluster(name)?;
-            Ok((cluster.topology()?, cluster.epoch(), name.to_owned()))
+            let snapshot = cluster.topology(&Call::now(request::login(&cluster)))?;
+            Ok((snapshot, cluster.epoch(), name.to_owned()))
         });
         match found {
             Ok((snapshot, epoch, name)) => {
@@ -260,11 +275,11 @@ fn answer(call: &mut ExecuteData, result: &mut Zval, question: &Question) {
         Ok((name, cluster)) => (name, BailoutGuard::new(cluster)),
         Err(error) => return exceptions::throw(error),
     };
-    let answer = wait::until_ready(call, |since| match question.role {
-        Role::Writer => cluster.writer(since),
-        // Only the leader is known to have it.
-        Role::Reader if question.after.is_some() => cluster.writer(since),
-        Role::Reader => cluster.reader(question.max_lag, since),
+    let asking = BailoutGuard::new(Call::now(request::login(&cluster)));
+    let wish = Wish { max_lag: question.max_lag, after: question.after };
+    let answer = wait::until_ready(call, asking.since, || match question.role {
+        Role::Writer => cluster.writer(&asking),
+        Role::Reader => cluster.reader(wish, &asking),
     });
     let answer = match answer {
         Ok(answer) => answer,

@@ -19,6 +19,7 @@ use super::settings::{self, DEFAULT_CLUSTER};
 use super::zend;
 use crate::cluster::{Answer, Cluster};
 use crate::config::{Config, check_cluster_name};
+use crate::discovery::probe::Login;
 use crate::error::Error;
 use crate::sys::clock::{self, Coarse};
 
@@ -86,6 +87,24 @@ pub(super) fn keep(name: &str, cluster: &Arc<Cluster>, role: Role, answer: &Answ
     });
 }
 
+/// Who `connect()` has logged in as in this request.
+pub(super) fn login(cluster: &Arc<Cluster>) -> Option<Login> {
+    REQUEST.with(|request| {
+        let request = request.borrow();
+        request.used.iter().filter(|used| Arc::ptr_eq(&used.cluster, cluster)).find_map(|used| used.login.clone())
+    })
+}
+
+/// Remembers for the rest of the request who may ask the servers of a cluster what they are.
+pub(super) fn log_in(cluster: &Arc<Cluster>, login: Option<&Login>) {
+    REQUEST.with(|request| {
+        let request = &mut *request.borrow_mut();
+        for used in request.used.iter_mut().filter(|used| Arc::ptr_eq(&used.cluster, cluster)) {
+            used.login = login.cloned().or(used.login.take());
+        }
+    });
+}
+
 /// The names of the clusters used so far.
 pub(super) fn used_names() -> Vec<String> {
     REQUEST.with(|request| request.borrow().used.iter().map(|used| used.name.clone()).collect())
@@ -122,6 +141,7 @@ struct Used {
     cluster: Arc<Cluster>,
     writer: Handout,
     reader: Handout,
+    login: Option<Login>,
 }
 
 /// Strings to hand out, and until when.
@@ -186,7 +206,8 @@ impl Drop for Shared {
 }
 
 fn remember(name: &str, cluster: Arc<Cluster>) {
-    let used = Used { name: name.to_owned(), cluster, writer: Handout::default(), reader: Handout::default() };
+    let (writer, reader) = (Handout::default(), Handout::default());
+    let used = Used { name: name.to_owned(), cluster, writer, reader, login: None };
     let replaced = REQUEST.with(|request| {
         let request = &mut *request.borrow_mut();
         match request.used.iter_mut().find(|used| used.name == name) {

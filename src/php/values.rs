@@ -63,13 +63,13 @@ pub(super) struct Seen {
 /// Makes a `HaDsn\Topology` in `place`.
 pub(super) fn topology(place: &mut Zval, seen: &Seen) {
     let topology = seen.snapshot.topology();
-    let leader = topology.leader().ok();
+    let leader = seen.snapshot.leader();
     let mut leader_object = null();
     let mut members = ZendHashTable::new();
     for one in &topology.members {
         let mut object = Zval::new();
         member(&mut object, one);
-        if leader.is_some_and(|leader| std::ptr::eq(leader, one)) {
+        if leader.is_some_and(|leader| leader.endpoint == one.endpoint) {
             leader_object = object.shallow_clone();
         }
         // Only a full table refuses, and a MiB of answer does not fill one.
@@ -83,8 +83,7 @@ pub(super) fn topology(place: &mut Zval, seen: &Seen) {
     set("leader", leader_object);
     set("members", array(members));
     set("timeline", leader.and_then(|leader| leader.timeline).map_or_else(null, |t| int(u64::from(t))));
-    // `GET /cluster` does not tell it.
-    set("systemIdentifier", null());
+    set("systemIdentifier", seen.snapshot.found.system.map_or_else(null, |id| text(&id.to_string())));
     set("source", text(&seen.snapshot.found.source));
     set("age", float(seen.snapshot.age().as_secs_f64()));
     set("epoch", int(seen.epoch));

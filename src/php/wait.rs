@@ -19,23 +19,14 @@ pub(super) enum Ended {
     Thrown,
 }
 
-/// Takes `step` again and again until it is ready or has failed. It gets the time of the first.
+/// Takes `step` again and again until it is ready or has failed, in a call that began at `since`.
 ///
 /// Signals are held back while hadsn works, and let in while it sleeps: so none is missed, and PHP's
 /// handlers run when nothing of hadsn is alive on the stack.
-pub(super) fn until_ready(call: &mut ExecuteData, step: impl Fn(Duration) -> Step) -> Result<Answer, Ended> {
-    until_ready_since(call, clock::boottime(), step)
-}
-
-/// The same, for a call that began earlier.
-pub(super) fn until_ready_since(
-    call: &mut ExecuteData,
-    since: Duration,
-    step: impl Fn(Duration) -> Step,
-) -> Result<Answer, Ended> {
+pub(super) fn until_ready(call: &mut ExecuteData, since: Duration, step: impl Fn() -> Step) -> Result<Answer, Ended> {
     loop {
         let blocked = BlockedSignals::new();
-        match step(since) {
+        match step() {
             Step::Ready(answer) => return Ok(answer),
             Step::Failed(error) => {
                 drop(blocked);

@@ -256,17 +256,50 @@ final class SourceStringTest extends UnitTestCase
     /** @return iterable<string, array{string, string}> */
     public static function laterParts(): iterable
     {
-        foreach (['patroni+https', 'patroni+srv', 'patroni+https+srv', 'postgresql', 'postgresql+srv'] as $scheme) {
-            yield "$scheme://" => ["$scheme://pg.example.com/app", $scheme];
-            yield "$scheme:// as the second source" => ["patroni://10.0.0.1/app $scheme://pg.example.com", $scheme];
-        }
-        $options = [
-            'max_waiters=5', 'reader=nearest', 'nameserver=127.0.0.1:53', 'patroni_cafile=/ca.pem', 'patroni_cert=/cert.pem',
-            'patroni_key=/key.pem', 'proof=ledger', 'proof=xid',
-        ];
-        foreach ($options as $option) {
+        foreach (['max_waiters=5', 'proof=ledger', 'proof=xid'] as $option) {
             yield $option => ["patroni://10.0.0.1/app?$option", explode('=', $option)[0]];
         }
+    }
+
+    /**
+     * @dataProvider badTls
+     */
+    public function testTlsOptionsThatCantWorkAreRefused(string $sources, string ...$parts): void
+    {
+        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($sources), ...$parts);
+    }
+
+    /** @return iterable<string, list<string>> */
+    public static function badTls(): iterable
+    {
+        yield 'a file that is not there' => ['patroni+https://pg/app?patroni_cafile=/no/such/ca.pem', '/no/such/ca.pem', 'no such file'];
+        yield 'a file without a certificate' => ['patroni+https://pg/app?patroni_cafile=' . __FILE__, 'SourceStringTest.php', 'no certificate'];
+        yield 'a relative path' => ['patroni+https://pg/app?patroni_cafile=ca.pem', 'patroni_cafile', 'absolute path'];
+        yield 'a certificate without its key' => ['patroni+https://pg/app?patroni_cert=/cert.pem', 'patroni_cert', 'patroni_key'];
+        yield 'a key without its certificate' => ['patroni+https://pg/app?patroni_key=/key.pem', 'patroni_key', 'patroni_cert'];
+        yield 'no TLS to use it with' => ['patroni://pg/app?patroni_cafile=/ca.pem', 'patroni_cafile', 'patroni+https://'];
+        yield 'no Patroni to use it with' => ['postgresql://pg/app?patroni_cafile=/ca.pem', 'patroni_cafile', 'patroni+https://'];
+    }
+
+    /**
+     * @dataProvider badSrv
+     */
+    public function testAnSrvSourceNamesOneDomain(string $sources, string ...$parts): void
+    {
+        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($sources), ...$parts);
+    }
+
+    /** @return iterable<string, list<string>> */
+    public static function badSrv(): iterable
+    {
+        foreach (['patroni+srv', 'patroni+https+srv', 'postgresql+srv'] as $scheme) {
+            yield "$scheme with two names" => ["$scheme://a.example,b.example/app", 'source 1', 'one name'];
+            yield "$scheme with a port" => ["$scheme://pg.example:8008/app", 'source 1', 'leave the port out'];
+            yield "$scheme with an address" => ["$scheme://10.0.0.1/app", 'source 1', 'no SRV records'];
+            yield "$scheme with an IPv6 address" => ["$scheme://[::1]/app", 'source 1', 'no SRV records'];
+        }
+        yield 'a name server without an address' => ['patroni+srv://pg.example/app?nameserver=', 'nameserver'];
+        yield 'a name server with a bad port' => ['patroni+srv://pg.example/app?nameserver=127.0.0.1:0', 'nameserver', '65535'];
     }
 
     /**
