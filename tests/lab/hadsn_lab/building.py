@@ -7,20 +7,23 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import firewall, host, patroni, services
-from .layout import DATA, ETCD, HAPROXY, NODES, SERVICES, LabError, Service
+from . import certificates, dns, dr, firewall, host, patroni, services
+from .layout import DATA, DNS, DR, ETCD, HAPROXY, NODES, SERVICES, LabError, Service, node_named
 from .state import Shape, current_shape, lock, note_shape
 from .status import LabStatus, lab_status, leads
 from .waiting import Deadline, say, wait_for
 
 
 def up(shape: Shape) -> None:
-    services.refuse_missing_programs(shape.haproxy)
+    services.refuse_missing_programs(shape)
     with lock():
         present = current_shape()
+        if present is not None and present.tls != shape.tls:
+            say("up with other certificates: making it anew")
+            present = None
         if present is None:
             remove_everything()
-            host.refuse_taken_ports([service for service in SERVICES if service != HAPROXY or shape.haproxy])
+            host.refuse_taken_ports(list(shape.services))
         started = time.monotonic()
         try:
             if present is None:
@@ -48,11 +51,14 @@ def build(shape: Shape) -> None:
     say("users and folders")
     DATA.mkdir(mode=0o711)
     DATA.chmod(0o711)  # whatever the umask is: the nodes' users have to get through
-    for service in SERVICES:
-        host.make_user(service)
-        host.make_folder(service)
-    for node in NODES:
-        services.write_node(node, shape.sync)
+    add_services(shape)
+    if shape.tls != "off":
+        say("certificates")
+        certificates.make()
+    if shape.dns:
+        start_dns()
+    for node in shape.nodes:
+        services.write_node(node, shape)
 
     start_etcd()
     first, *others = NODES
@@ -61,6 +67,9 @@ def build(shape: Shape) -> None:
     say(f"{' and '.join(node.name for node in others)} copy it")
     for node in others:
         services.start_node(node)
+    if shape.dr:
+        say(f"{DR.name} copies it as a standby cluster")
+        services.start_node(DR)
     wait_until_in_shape(shape)
     wait_for("the replicas to catch up", 30, lambda: lab_status().caught_up)
 
@@ -87,30 +96,47 @@ def make_cluster(node: Service) -> None:
 
 def restore(present: Shape, shape: Shape) -> None:
     """Brings a lab that is up to the shape that is wanted, whatever was done to it."""
-    for node in NODES:
+    for node in present.nodes:
         firewall.heal(node)
-    for service in SERVICES:
+    for service in present.services:
         host.thaw(service)
     if not host.processes(ETCD):
         start_etcd()
+    running = [node for node in NODES if services.node_is_running(node)]
+    for service in present.services:
+        if service not in shape.services:
+            say(f"removing {service.name}")
+            remove_service(service)
+    if present.dr and not shape.dr:
+        dr.forget()
+    add_services(shape)
+    if shape.dns and not host.processes(DNS):
+        start_dns()
     for node in NODES:
-        if not services.node_is_running(node):
+        services.write_node(node, shape)
+        if node not in running:
             say(f"starting {node.name}")
             services.start_node(node)
-    if not shape.haproxy:
-        host.kill(HAPROXY)
+        elif present.dns != shape.dns:
+            wait_for(f"{node.name} to take its callbacks", 30, lambda: services.reload_node(node))
     if present.sync != shape.sync:
-        set_synchronous(shape.sync)
+        change("synchronous_mode", shape.sync)
+    if present.dr != shape.dr:
+        change("slots", dr.slots(shape))
     wait_until_in_shape(shape)
 
 
 def wait_until_in_shape(shape: Shape) -> None:
-    """Waits for the leader and its replicas, puts HAProxy before them if wanted, and notes the shape."""
+    """Waits for the leader and its replicas, then for what is wanted around them, and notes the shape."""
     wait_for_cluster(lambda status: cluster_in_shape(status, shape))
+    if shape.dns:
+        settle_leader_record(shape)
+    if shape.dr:
+        settle_dr(shape)
     if shape.haproxy:
         if not host.processes(HAPROXY):
             say("haproxy")
-            services.start_haproxy()
+            services.start_haproxy(shape)
         wait_for("haproxy to find the leader and the replicas", 30, services.haproxy_knows_the_cluster)
     note_shape(shape)
 
@@ -135,7 +161,61 @@ def cluster_in_shape(status: LabStatus, shape: Shape) -> bool:
 
 
 def in_shape(status: LabStatus, shape: Shape) -> bool:
-    return cluster_in_shape(status, shape) and status.haproxy == shape.haproxy
+    return (
+        cluster_in_shape(status, shape)
+        and status.haproxy == shape.haproxy
+        and (not shape.dns or status.dns_leader == status.leader)
+        and (not shape.dr or status.dr_follows)
+    )
+
+
+def settle_leader_record(shape: Shape) -> None:
+    """Waits for the leader's own callback to write its record; where there was no promotion, it is written for it."""
+    deadline = Deadline(5)
+    while (status := lab_status()).dns_leader != status.leader or status.leader is None:
+        if deadline.passed and status.leader is not None:
+            dns.publish(node_named(status.leader), shape)
+        time.sleep(0.1)
+
+
+def settle_dr(shape: Shape) -> None:
+    """Waits for the standby cluster; one that was promoted, or can't follow any more, is made anew."""
+    deadline = Deadline(20)
+    while services.node_is_running(DR) and not leads(DR) and not deadline.passed:
+        if lab_status().dr_follows:
+            return
+        time.sleep(0.1)
+    say(f"{DR.name} copies the cluster as a standby cluster")
+    remove_service(DR)
+    dr.forget()
+    add_services(shape)
+    services.write_node(DR, shape)
+    services.start_node(DR)
+    wait_for(f"{DR.name} to stream from the leader", 60, lambda: lab_status().dr_follows)
+
+
+def add_services(shape: Shape) -> None:
+    """Makes the users and folders of those services that have none yet."""
+    for service in shape.services:
+        host.make_user(service)
+        host.make_folder(service)
+
+
+def remove_service(service: Service) -> None:
+    """Removes one service, and all that it has left."""
+    host.kill(service)
+    firewall.heal(service)
+    host.remove_shared_memory(service)
+    host.remove_folder(service)
+    host.wait_until_buried((service,))
+    host.remove_user(service)
+
+
+def start_dns() -> None:
+    say("dns")
+    if not dns.has_files():
+        dns.write_files()
+    dns.start()
 
 
 def start_etcd() -> None:
@@ -144,15 +224,9 @@ def start_etcd() -> None:
     wait_for("etcd", 20, services.etcd_is_healthy)
 
 
-def set_synchronous(synchronous: bool) -> None:
-    def changed() -> bool:
-        answers = [
-            patroni.ask(node.address, "/config", method="PATCH", body={"synchronous_mode": synchronous})
-            for node in NODES
-        ]
-        return any(answer is not None and answer.status == 200 for answer in answers)
-
-    wait_for("a node that takes the change of synchronous_mode", 60, changed)
+def change(setting: str, value: bool | dict) -> None:
+    """Changes a setting of the cluster's dynamic configuration."""
+    wait_for(f"a node that takes the change of {setting}", 60, lambda: patroni.change(NODES, {setting: value}))
 
 
 def clean_up_after(error: BaseException) -> None:

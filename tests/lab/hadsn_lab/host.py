@@ -193,6 +193,21 @@ def remove_data() -> None:
         shutil.rmtree(DATA)
 
 
+def write(service: Service, name: str, text: str, mode: int = 0o600) -> None:
+    """Writes a file that only the service's user reads: it may hold passwords."""
+    path = service.folder / name
+    path.write_text("")
+    path.chmod(mode)
+    path.write_text(text)
+    owner = pwd.getpwnam(service.user)
+    os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def remove_folder(service: Service) -> None:
+    if service.folder.exists():
+        shutil.rmtree(service.folder)
+
+
 def data_exists() -> bool:
     """Whether the data folder is there; one that is not root's own could be a trap in a folder anybody writes to."""
     try:
@@ -205,6 +220,9 @@ def data_exists() -> bool:
 
 
 def make_folder(service: Service) -> None:
+    """Makes the service's folder, unless it is there."""
+    if service.folder.exists():
+        return
     entry = pwd.getpwnam(service.user)
     service.folder.mkdir(mode=0o700)
     os.chown(service.folder, entry.pw_uid, entry.pw_gid)
@@ -217,17 +235,20 @@ def refuse_taken_ports(services: list[Service]) -> None:
     """An error if something else listens where one of these services is about to."""
     for service in services:
         for port in service.ports:
-            if port_is_taken(service.address, port):
+            if port_is_taken(service.address, port, socket.SOCK_STREAM) or (
+                service.udp and port_is_taken(service.address, port, socket.SOCK_DGRAM)
+            ):
                 raise LabError(
                     f"{service.address}:{port} is taken: something that is not the lab's listens there"
-                    f" ({service.name} needs it; `ss -ltnp sport = :{port}` shows what it is)"
+                    f" ({service.name} needs it; `ss -lntup sport = :{port}` shows what it is)"
                 )
 
 
-def port_is_taken(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Connections that are only being closed do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def port_is_taken(address: str, port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            # Connections that are only being closed do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except OSError as error:

@@ -9,6 +9,8 @@ DATA = Path("/var/tmp/hadsn-lab-data")
 PATRONI = Path("/var/tmp/hadsn-patroni-4.1.5/bin/patroni")
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
 SCOPE = "hadsn"
+DR_SCOPE = "hadsn-dr"
+ZONE = "lab.hadsn.test"
 
 SUPERUSER = ("postgres", "postgres")
 REPLICATION = ("replicator", "replicator")
@@ -23,6 +25,7 @@ class Service:
     address: str
     user: str
     ports: tuple[int, ...]
+    udp: bool = False  # the ports are UDP ports, too
 
     @property
     def folder(self) -> Path:
@@ -39,7 +42,10 @@ NODES = tuple(
 )
 ETCD = Service("etcd", "127.0.0.10", "hadsn-lab-etcd", (2379, 2380))
 HAPROXY = Service("haproxy", "127.0.0.10", "hadsn-lab-haproxy", (5000, 5001, 7000))
-SERVICES = (ETCD, *NODES, HAPROXY)
+DNS = Service("dns", "127.0.0.10", "hadsn-lab-dns", (5353,), udp=True)
+# The one node of the standby cluster.
+DR = Service("dr1", "127.0.0.14", "hadsn-lab-4", (5432, 8008))
+SERVICES = (ETCD, *NODES, HAPROXY, DNS, DR)
 
 
 class LabError(Exception):
@@ -47,7 +53,7 @@ class LabError(Exception):
 
 
 def node_named(name: str) -> Service:
-    for node in NODES:
+    for node in (*NODES, DR):
         if node.name == name:
             return node
-    raise LabError(f"no node `{name}`: the nodes are pg1, pg2 and pg3")
+    raise LabError(f"no node `{name}`: the nodes are pg1, pg2, pg3 and dr1")

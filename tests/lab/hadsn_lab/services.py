@@ -1,22 +1,21 @@
-"""Starting the lab's services: etcd, the nodes, HAProxy."""
+"""Starting the lab's services: etcd, the nodes, HAProxy; the DNS server has a file of its own."""
 
 from __future__ import annotations
 
 import csv
-import os
-import pwd
 import shutil
 from pathlib import Path
 
-from . import host, patroni
-from .layout import ETCD, HAPROXY, NODES, PATRONI, POSTGRES_BIN, LabError, Service
+from . import certificates, dns, host, patroni
+from .layout import DR, ETCD, HAPROXY, NODES, PATRONI, POSTGRES_BIN, SERVICES, LabError, Service
+from .state import Shape
 
 ETCD_CLIENT = f"http://{ETCD.address}:2379"
 ETCD_PEER = f"http://{ETCD.address}:2380"
 STATS_PORT = 7000
 
 
-def refuse_missing_programs(haproxy: bool) -> None:
+def refuse_missing_programs(shape: Shape) -> None:
     """An error if something is not installed."""
     needed = {
         "etcd": shutil.which("etcd"),
@@ -24,7 +23,10 @@ def refuse_missing_programs(haproxy: bool) -> None:
         f"Patroni ({PATRONI})": PATRONI.exists(),
         "iptables": shutil.which("iptables"),
         "useradd": shutil.which("useradd"),
-        "HAProxy": not haproxy or shutil.which("haproxy"),
+        "HAProxy": not shape.haproxy or shutil.which("haproxy"),
+        "openssl": shape.tls == "off" or shutil.which("openssl"),
+        "knot": not shape.dns or shutil.which("knotd"),
+        "nsupdate": not shape.dns or shutil.which("nsupdate"),
     }
     for thing, present in needed.items():
         if not present:
@@ -63,15 +65,29 @@ def node_is_running(node: Service) -> bool:
     return any(str(PATRONI) in process.command for process in host.processes(node))
 
 
-def write_node(node: Service, synchronous: bool) -> None:
+def reload_node(node: Service) -> bool:
+    """Whether Patroni has taken notice of a new configuration file."""
+    answer = patroni.ask(node.address, "/reload", method="POST")
+    return answer is not None and answer.status in (200, 202)
+
+
+def write_node(node: Service, shape: Shape) -> None:
     """Writes the files that a node starts from."""
-    write(node, "patroni.yml", patroni.configuration(node, synchronous))
-    write(node, "app.sql", patroni.bootstrap_sql())
+    host.write(node, "patroni.yml", patroni.configuration(node, shape))
+    host.write(node, "app.sql", patroni.bootstrap_sql())
+    if shape.tls != "off":
+        certificate, key = certificates.of_node(node)
+        host.write(node, "server.pem", certificate)
+        host.write(node, "server.key", key)
+    if shape.dns and node != DR:
+        dns.write_callback(node, shape)
 
 
-def start_haproxy() -> None:
+def start_haproxy(shape: Shape) -> None:
     host.refuse_taken_ports([HAPROXY])
-    write(HAPROXY, "haproxy.cfg", haproxy_configuration())
+    host.write(HAPROXY, "haproxy.cfg", haproxy_configuration(shape))
+    if shape.tls != "off":
+        host.write(HAPROXY, "client.pem", "".join(certificates.of_client()))
     host.launch(HAPROXY, ["haproxy", "-db", "-f", str(HAPROXY.folder / "haproxy.cfg")], "haproxy.log")
 
 
@@ -86,8 +102,9 @@ def haproxy_knows_the_cluster() -> bool:
     return not unchecked and sorted(up) == ["primary", "replicas", "replicas"]
 
 
-def haproxy_configuration() -> str:
+def haproxy_configuration(shape: Shape) -> str:
     """The configuration that Patroni documents and ships."""
+    tls = shape.tls != "off"
     return f"""\
 global
     maxconn 100
@@ -106,12 +123,15 @@ listen stats
     bind {HAPROXY.address}:{STATS_PORT}
     stats enable
     stats uri /
-{haproxy_proxy("primary", 5000, "/primary")}{haproxy_proxy("replicas", 5001, "/replica")}"""
+{haproxy_proxy("primary", 5000, "/primary", tls)}{haproxy_proxy("replicas", 5001, "/replica", tls)}"""
 
 
-def haproxy_proxy(name: str, port: int, check: str) -> str:
+def haproxy_proxy(name: str, port: int, check: str, tls: bool) -> str:
+    # Only the checks speak TLS: PostgreSQL's own goes through to the client.
+    options = f" check-ssl verify required ca-file {certificates.CA} crt {HAPROXY.folder}/client.pem" if tls else ""
     servers = "".join(
-        f"    server {node.name} {node.address}:5432 maxconn 100 check port {patroni.API_PORT}\n" for node in NODES
+        f"    server {node.name} {node.address}:5432 maxconn 100 check port {patroni.API_PORT}{options}\n"
+        for node in NODES
     )
     return f"""
 listen {name}
@@ -122,19 +142,9 @@ listen {name}
 {servers}"""
 
 
-def write(service: Service, name: str, text: str) -> None:
-    """Writes a file that only the service's user reads: it may hold passwords."""
-    path = service.folder / name
-    path.write_text("")
-    path.chmod(0o600)
-    path.write_text(text)
-    owner = pwd.getpwnam(service.user)
-    os.chown(path, owner.pw_uid, owner.pw_gid)
-
-
 def log_tails(lines: int) -> str:
     """The last lines of each log, for a person who has to find out what went wrong."""
-    return "\n".join(log_tail(path, lines) for service in (ETCD, *NODES, HAPROXY) for path in service.logs)
+    return "\n".join(log_tail(path, lines) for service in SERVICES for path in service.logs)
 
 
 def log_tail(path: Path, lines: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import host
-from .layout import DATA, SERVICES, LabError
+from .layout import DATA, DNS, DR, ETCD, HAPROXY, NODES, LabError, Service
 from .waiting import Deadline, say
 
 LOCK = Path("/run/hadsn-lab.lock")
@@ -24,34 +24,48 @@ SHAPE = DATA / "lab.json"
 class Shape:
     """What a lab was asked to be."""
 
-    haproxy: bool
-    sync: bool
+    haproxy: bool = False
+    sync: bool = False
+    tls: str = "off"  # or `server`, or `mutual`: clients need a certificate, too
+    dns: bool = False
+    dr: bool = False
+
+    @property
+    def nodes(self) -> tuple[Service, ...]:
+        return (*NODES, DR) if self.dr else NODES
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        optional = ((HAPROXY, self.haproxy), (DNS, self.dns))
+        return (ETCD, *self.nodes, *(service for service, wanted in optional if wanted))
 
 
 def current_shape() -> Shape | None:
     """The shape of the lab that is up, None if there is none or only what one that was cut off has left."""
     if not host.data_exists() or not SHAPE.exists():
         return None
-    if any(host.uid_of(service) is None for service in SERVICES):
+    shape = Shape(**json.loads(SHAPE.read_text()))
+    if any(host.uid_of(service) is None for service in shape.services):
         return None
-    return Shape(**json.loads(SHAPE.read_text()))
+    return shape
 
 
 def note_shape(shape: Shape) -> None:
     SHAPE.write_text(json.dumps(asdict(shape)))
 
 
-def require_up() -> None:
-    if current_shape() is None:
+def require_up() -> Shape:
+    shape = current_shape()
+    if shape is None:
         raise LabError("not up: run `tests/lab/lab up` first")
+    return shape
 
 
 @contextlib.contextmanager
-def lock_of_a_lab() -> Iterator[None]:
+def lock_of_a_lab() -> Iterator[Shape]:
     """The lock, for verbs that need a lab that is up."""
     with lock():
-        require_up()
-        yield
+        yield require_up()
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from . import firewall, host, patroni, services
-from .layout import HAPROXY, NODES, Service
+from . import dns, firewall, host, patroni, services
+from .layout import DNS, DR, HAPROXY, NODES, Service
+from .state import Shape, current_shape
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class LabStatus:
     haproxy: bool
     nodes: tuple[NodeStatus, ...]
     views: tuple[dict[str, dict], ...]  # the cluster as each node sees it: members by name, empty without an answer
+    tls: str  # `off`, `server` or `mutual`
+    dns: bool
+    dns_leader: str | None  # the node that the leader's SRV record names
+    dr: NodeStatus | None
 
     @property
     def leader(self) -> str | None:
@@ -78,17 +83,28 @@ class LabStatus:
     def has_sync_standby(self) -> bool:
         return any(node.role == "sync_standby" for node in self.nodes)
 
+    @property
+    def dr_follows(self) -> bool:
+        """Whether the standby cluster streams from the leader's timeline."""
+        if self.dr is None or self.dr.role != "standby_leader" or not self.dr.streams:
+            return False
+        return any(node.role == "leader" and node.timeline == self.dr.timeline for node in self.nodes)
+
     def as_json(self) -> dict:
         return {
             "etcd": self.etcd,
             "haproxy": self.haproxy,
             "leader": self.leader,
             "nodes": [asdict(node) for node in self.nodes],
+            "tls": self.tls,
+            "dns": self.dns,
+            "dns_leader": self.dns_leader,
+            "dr": None if self.dr is None else asdict(self.dr),
         }
 
     def __str__(self) -> str:
         rows = [["node", "address", "role", "state", "timeline", "lag", ""]]
-        for node in self.nodes:
+        for node in (*self.nodes, *([] if self.dr is None else [self.dr])):
             notes = [] if node.running else ["down"]
             notes += ["frozen"] * node.frozen + ["partitioned"] * node.partitioned
             if node.running and node.role is None and not notes:
@@ -97,20 +113,35 @@ class LabStatus:
             rows.append([*("-" if cell is None else str(cell) for cell in cells), " ".join(notes)])
         widths = [max(map(len, column)) for column in zip(*rows)]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        etcd, haproxy = ("up" if alive else "down" for alive in (self.etcd, self.haproxy))
-        return "\n".join([*table, f"etcd {etcd}, haproxy {haproxy}, leader {self.leader or 'none'}"])
+        names = [("etcd", self.etcd), ("haproxy", self.haproxy), ("dns", self.dns)]
+        words = [f"{name} {'up' if alive else 'down'}" for name, alive in names]
+        words += [f"tls {self.tls}", f"leader {self.leader or 'none'}"]
+        words += [f"{self.dns_leader or 'none'} in dns"] * self.dns
+        return "\n".join([*table, ", ".join(words)])
 
 
 def lab_status() -> LabStatus:
     # All at once: a frozen node, or one that is cut off, only answers by its time-out.
-    with ThreadPoolExecutor(max_workers=1 + 2 * len(NODES)) as pool:
+    has_dns, has_dr = bool(host.processes(DNS)), host.uid_of(DR) is not None
+    with ThreadPoolExecutor(max_workers=4 + 2 * len(NODES)) as pool:
         etcd = pool.submit(services.etcd_is_healthy)
+        dns_answers, dns_leader = (pool.submit(ask) if has_dns else None for ask in (dns.answers, dns.leader))
+        dr_answer = pool.submit(own_answer, DR) if has_dr else None
         answers, members = pool.map(own_answer, NODES), pool.map(cluster_members, NODES)
     views = tuple(members)
     # Of what the members say about each other, the most complete counts.
     known = max(views, key=len)
     nodes = tuple(node_status(node, answer, known.get(node.name, {})) for node, answer in zip(NODES, answers))
-    return LabStatus(etcd.result(), bool(host.processes(HAPROXY)), nodes, views)
+    return LabStatus(
+        etcd=etcd.result(),
+        haproxy=bool(host.processes(HAPROXY)),
+        nodes=nodes,
+        views=views,
+        tls=(current_shape() or Shape()).tls,
+        dns=dns_answers is not None and dns_answers.result(),
+        dns_leader=None if dns_leader is None else dns_leader.result(),
+        dr=None if dr_answer is None else node_status(DR, dr_answer.result(), {}),
+    )
 
 
 def current_leader() -> Service | None:

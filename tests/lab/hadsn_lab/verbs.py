@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-from . import firewall, host, patroni, services
-from .building import start_etcd
-from .layout import ETCD, NODES, LabError, Service, node_named
-from .state import lock_of_a_lab, require_up
-from .status import current_leader, lab_status
+from . import dns, dr, firewall, host, patroni, services
+from .building import start_dns, start_etcd
+from .layout import DNS, DR, ETCD, LabError, Service, node_named
+from .state import Shape, lock_of_a_lab, require_up
+from .status import LabStatus, current_leader, lab_status, leads
 from .waiting import Deadline, say, wait_for
 
 
@@ -48,30 +48,45 @@ def may_take_over(to: str | None) -> bool:
     return any(node.streams and to in (None, node.name) for node in lab_status().nodes)
 
 
+def promote_dr() -> None:
+    """Makes the standby cluster one of its own, and returns when its node takes writes."""
+    dr.require(require_up())
+    started = time.monotonic()
+    wait_for(f"{DR.name} to take its new configuration", 30, dr.stop_following)
+    wait_for(f"{DR.name} to lead", 60, lambda: leads(DR))
+    say(f"{DR.name} leads a cluster of its own after {time.monotonic() - started:.1f} s")
+
+
 def kill(name: str) -> None:
-    with lock_of_a_lab():
-        node = node_or_leader(name)
+    with lock_of_a_lab() as shape:
+        node = node_or_leader(name, shape)
         host.kill(node)
     say(f"{node.name} killed")
 
 
 def start(name: str, wait: bool) -> None:
-    with lock_of_a_lab():
-        services.refuse_missing_programs(haproxy=False)
-        node = node_named(name)
+    with lock_of_a_lab() as shape:
+        services.refuse_missing_programs(Shape())
+        node = node_of(shape, name)
         if services.node_is_running(node):
             say(f"{name} runs already")
         else:
             services.start_node(node)
             say(f"{name} started")
     if wait:
-        wait_for(f"{name} to stream or lead", 90, lambda: lab_status().follows_or_leads(name))
+        wait_for(f"{name} to stream or lead", 90, lambda: is_back(node, lab_status()))
         say(f"{name} is back")
 
 
+def is_back(node: Service, status: LabStatus) -> bool:
+    if node == DR:
+        return status.dr_follows or leads(DR)
+    return status.follows_or_leads(node.name)
+
+
 def freeze(name: str) -> None:
-    with lock_of_a_lab():
-        node = node_or_leader(name)
+    with lock_of_a_lab() as shape:
+        node = node_or_leader(name, shape)
         if not host.processes(node):
             raise LabError(f"{node.name} is down: run `tests/lab/lab start {node.name}` first")
         host.freeze(node)
@@ -79,22 +94,22 @@ def freeze(name: str) -> None:
 
 
 def thaw(name: str) -> None:
-    with lock_of_a_lab():
-        for node in nodes_named(name):
+    with lock_of_a_lab() as shape:
+        for node in nodes_named(name, shape):
             host.thaw(node)
     say(f"{name} thawed")
 
 
 def partition(name: str) -> None:
-    with lock_of_a_lab():
-        node = node_or_leader(name)
+    with lock_of_a_lab() as shape:
+        node = node_or_leader(name, shape)
         firewall.partition(node)
     say(f"{node.name} partitioned")
 
 
 def heal(name: str) -> None:
-    with lock_of_a_lab():
-        for node in nodes_named(name):
+    with lock_of_a_lab() as shape:
+        for node in nodes_named(name, shape):
             firewall.heal(node)
     say(f"{name} healed")
 
@@ -112,12 +127,34 @@ def etcd_start() -> None:
     say("etcd runs")
 
 
-def nodes_named(name: str) -> tuple[Service, ...]:
-    return NODES if name == "all" else (node_named(name),)
+def dns_stop() -> None:
+    with lock_of_a_lab() as shape:
+        dns.require(shape)
+        host.kill(DNS)
+    say("dns stopped")
 
 
-def node_or_leader(name: str) -> Service:
-    return leader() if name == "leader" else node_named(name)
+def dns_start() -> None:
+    with lock_of_a_lab() as shape:
+        dns.require(shape)
+        if not host.processes(DNS):
+            start_dns()
+    say("dns runs")
+
+
+def nodes_named(name: str, shape: Shape) -> tuple[Service, ...]:
+    return shape.nodes if name == "all" else (node_of(shape, name),)
+
+
+def node_or_leader(name: str, shape: Shape) -> Service:
+    return leader() if name == "leader" else node_of(shape, name)
+
+
+def node_of(shape: Shape, name: str) -> Service:
+    node = node_named(name)
+    if node == DR:
+        dr.require(shape)
+    return node
 
 
 def leader() -> Service:
