@@ -14,7 +14,7 @@ mod targets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 
@@ -96,6 +96,7 @@ pub fn discover(config: &Arc<Config>, memory: &Memory, login: Option<&Login>, de
     let mut inquiry = Inquiry {
         config,
         login,
+        begun: Instant::now(),
         deadline,
         memory: memory.clone(),
         facts: Facts { can_ask_sql: login.is_some(), ..Facts::default() },
@@ -111,6 +112,7 @@ pub fn discover(config: &Arc<Config>, memory: &Memory, login: Option<&Login>, de
 struct Inquiry<'a> {
     config: &'a Arc<Config>,
     login: Option<&'a Login>,
+    begun: Instant,
     deadline: Deadline,
     memory: Memory,
     facts: Facts,
@@ -354,12 +356,10 @@ impl Inquiry<'_> {
         };
         let origin = self.facts.views.iter().position(names_it).and_then(|view| self.origins.get(view));
         // Once a leader was confirmed the next has to be, by whatever way. Where no API could ever be asked there is little hope
-        // for this one.
+        // for this one: it may take somewhat longer than the answers so far.
         let is_strict = self.memory.beliefs.is_confirmed();
-        let deadline = match is_strict {
-            true => self.deadline,
-            false => self.deadline.or_after(self.config.timing.timeout / 4),
-        };
+        let patience = self.config.timing.hedge.max(self.begun.elapsed() * 2).min(self.config.timing.timeout / 4);
+        let deadline = if is_strict { self.deadline } else { self.deadline.or_after(patience) };
         let word = match origin.and_then(|origin| self.targets.get(&origin.source)) {
             Some((speech, targets)) => confirm::ask(member, targets, is_strict, speech, deadline),
             None => Word::Nothing("it has no API".to_owned()),

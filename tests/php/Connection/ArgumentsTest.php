@@ -33,7 +33,7 @@ final class ArgumentsTest extends ConnectionTestCase
 
     public function testNothingIsConnectedBeforeItIsUsed(): void
     {
-        \HaDsn::configure('patroni://192.0.2.1/app');
+        \HaDsn::configure('patroni://127.0.2.1/app');
 
         self::assertLessThan(0.5, self::seconds(static fn () => new Connection('app', 'app')));
     }

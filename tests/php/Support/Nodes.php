@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Support;
 
 /**
- * Members of a cluster, as Patroni describes them. The addresses are of TEST-NET-1 (RFC 5737): nobody is there.
+ * Members of a cluster, as Patroni describes them. The addresses are of this machine, and nobody listens there.
  */
 final class Nodes
 {
@@ -14,7 +14,7 @@ final class Nodes
      *
      * @return array<string, mixed>
      */
-    public static function leader(string $name = 'pg1', string $host = '192.0.2.1', array $more = []): array
+    public static function leader(string $name = 'pg1', string $host = '127.0.2.1', array $more = []): array
     {
         return self::member($name, $host, $more + ['role' => 'leader', 'state' => 'running']);
     }
@@ -24,7 +24,7 @@ final class Nodes
      *
      * @return array<string, mixed>
      */
-    public static function replica(string $name = 'pg2', string $host = '192.0.2.2', array $more = []): array
+    public static function replica(string $name = 'pg2', string $host = '127.0.2.2', array $more = []): array
     {
         return self::member($name, $host, $more + ['role' => 'replica', 'state' => 'streaming', 'lag' => 0]);
     }
@@ -36,7 +36,7 @@ final class Nodes
      */
     public static function healthy(): array
     {
-        return [self::leader(), self::replica(), self::replica('pg3', '192.0.2.3')];
+        return [self::leader(), self::replica(), self::replica('pg3', '127.0.2.3')];
     }
 
     /**

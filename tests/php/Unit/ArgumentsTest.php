@@ -140,14 +140,14 @@ final class ArgumentsTest extends UnitTestCase
         HaDsn::configure(cluster: 'named', sources: self::url($this->cluster(...Nodes::healthy())));
 
         self::assertSame(HaDsn::writer('named'), HaDsn::writer(cluster: 'named'));
-        self::assertSame('192.0.2.1', self::host(HaDsn::conninfo(cluster: 'named')));
+        self::assertSame('127.0.2.1', self::host(HaDsn::conninfo(cluster: 'named')));
         self::assertSame('named', HaDsn::topology(cluster: 'named')->cluster);
 
         HaDsn::configure(self::url($this->cluster(Nodes::leader(), Nodes::replica(more: ['lag' => 10]))));
-        self::assertSame('192.0.2.1', self::host(HaDsn::reader(maxLag: 9)));
-        self::assertSame('192.0.2.2', self::host(HaDsn::reader(maxLag: 10)));
-        self::assertSame('192.0.2.2', self::host(HaDsn::reader(after: null)));
-        self::assertSame('192.0.2.2', self::host(HaDsn::conninfo(role: 'reader')));
+        self::assertSame('127.0.2.1', self::host(HaDsn::reader(maxLag: 9)));
+        self::assertSame('127.0.2.2', self::host(HaDsn::reader(maxLag: 10)));
+        self::assertSame('127.0.2.2', self::host(HaDsn::reader(after: null)));
+        self::assertSame('127.0.2.2', self::host(HaDsn::conninfo(role: 'reader')));
     }
 
     public function testWithoutStrictTypesArgumentsAreConverted(): void
@@ -165,7 +165,7 @@ final class ArgumentsTest extends UnitTestCase
             PHP;
         $hosts = array_map(self::host(...), Php::run($code, env: ['SOURCES' => $url])->json());
 
-        self::assertSame(['192.0.2.1', '192.0.2.2', '192.0.2.1'], $hosts);
+        self::assertSame(['127.0.2.1', '127.0.2.2', '127.0.2.1'], $hosts);
     }
 
     /**
@@ -240,6 +240,6 @@ final class ArgumentsTest extends UnitTestCase
             static function () use ($topology): void { unset($topology->source); },
             'readonly property HaDsn\Topology::$source',
         );
-        self::assertSame('192.0.2.1', HaDsn::topology()->leader?->host);
+        self::assertSame('127.0.2.1', HaDsn::topology()->leader?->host);
     }
 }

@@ -80,9 +80,9 @@ final class ConfigurationTest extends UnitTestCase
     public function testConfigureReplacesWhatWasUsedBefore(): void
     {
         $env = [
-            'HADSN_URL' => self::url($this->named('one', '192.0.2.1')),
-            'TWO' => self::url($this->named('two', '192.0.2.2')),
-            'THREE' => self::url($this->named('three', '192.0.2.3')),
+            'HADSN_URL' => self::url($this->named('one', '127.0.2.1')),
+            'TWO' => self::url($this->named('two', '127.0.2.2')),
+            'THREE' => self::url($this->named('three', '127.0.2.3')),
         ];
         $code = <<<'PHP'
             $hosts = [HaDsn::writer()];
@@ -96,7 +96,7 @@ final class ConfigurationTest extends UnitTestCase
             PHP;
         $dsn = Php::run($code, env: $env)->json();
 
-        self::assertSame(['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.2'], array_map(self::host(...), $dsn));
+        self::assertSame(['127.0.2.1', '127.0.2.2', '127.0.2.3', '127.0.2.2'], array_map(self::host(...), $dsn));
     }
 
     public function testTheEnvironmentIsReadAsGetenvSeesIt(): void
@@ -126,8 +126,8 @@ final class ConfigurationTest extends UnitTestCase
                 'timeout' => $clusters['default']['failover_timeout'],
             ]);
             PHP;
-        $server = new WebServer($router, ['hadsn.url' => self::url($this->named('ini', '192.0.2.1'))]);
-        $own = self::url($this->named('own', '192.0.2.2'));
+        $server = new WebServer($router, ['hadsn.url' => self::url($this->named('ini', '127.0.2.1'))]);
+        $own = self::url($this->named('own', '127.0.2.2'));
 
         $answers = [
             $server->get([]),
@@ -140,10 +140,10 @@ final class ConfigurationTest extends UnitTestCase
         $server->stop();
 
         self::assertCount(1, array_unique(array_column($answers, 'pid')), 'all requests were served by one process');
-        self::assertStringStartsWith('ini pgsql:host=192.0.2.1;', $answers[0]['said']);
-        self::assertStringStartsWith('own pgsql:host=192.0.2.2;', $answers[1]['said']);
+        self::assertStringStartsWith('ini pgsql:host=127.0.2.1;', $answers[0]['said']);
+        self::assertStringStartsWith('own pgsql:host=127.0.2.2;', $answers[1]['said']);
         self::assertSame($answers[0]['said'], $answers[2]['said']);
-        self::assertStringStartsWith('own pgsql:host=192.0.2.2;', $answers[3]['said']);
+        self::assertStringStartsWith('own pgsql:host=127.0.2.2;', $answers[3]['said']);
         self::assertStringStartsWith('HaDsn\ConfigException: cluster "orders": no source is configured', $answers[4]['said']);
         self::assertSame($answers[0]['said'], $answers[5]['said']);
         self::assertSame(['default', 'orders'], $answers[3]['clusters']);
@@ -285,7 +285,7 @@ final class ConfigurationTest extends UnitTestCase
     }
 
     /** A Patroni whose leader has this name. */
-    private function named(string $name, string $host = '192.0.2.1'): FakePatroni
+    private function named(string $name, string $host = '127.0.2.1'): FakePatroni
     {
         return $this->cluster(Nodes::leader($name, $host));
     }

@@ -18,14 +18,14 @@ final class DsnTest extends UnitTestCase
     {
         self::configure($this->cluster(...Nodes::healthy()));
 
-        self::assertSame('pgsql:host=192.0.2.1;port=5432;dbname=app;target_session_attrs=read-write;' . self::TAIL, HaDsn::writer());
+        self::assertSame('pgsql:host=127.0.2.1;port=5432;dbname=app;target_session_attrs=read-write;' . self::TAIL, HaDsn::writer());
     }
 
     public function testAReaderIsAReplicaAndNeedNotTakeWrites(): void
     {
         self::configure($this->cluster(Nodes::leader(), Nodes::replica()));
 
-        self::assertSame('pgsql:host=192.0.2.2;port=5432;dbname=app;' . self::TAIL, HaDsn::reader());
+        self::assertSame('pgsql:host=127.0.2.2;port=5432;dbname=app;' . self::TAIL, HaDsn::reader());
     }
 
     public function testConninfoIsTheSameInLibpqsWords(): void
@@ -33,9 +33,9 @@ final class DsnTest extends UnitTestCase
         self::configure($this->cluster(Nodes::leader(), Nodes::replica()));
         $tail = strtr(self::TAIL, ';', ' ');
 
-        self::assertSame("host=192.0.2.1 port=5432 dbname=app target_session_attrs=read-write $tail connect_timeout=3", HaDsn::conninfo());
+        self::assertSame("host=127.0.2.1 port=5432 dbname=app target_session_attrs=read-write $tail connect_timeout=3", HaDsn::conninfo());
         self::assertSame(HaDsn::conninfo(), HaDsn::conninfo('writer'));
-        self::assertSame("host=192.0.2.2 port=5432 dbname=app $tail connect_timeout=3", HaDsn::conninfo('reader'));
+        self::assertSame("host=127.0.2.2 port=5432 dbname=app $tail connect_timeout=3", HaDsn::conninfo('reader'));
     }
 
     public function testConninfoHoldsTheCredentialsAndADsnDoesNot(): void
@@ -82,8 +82,8 @@ final class DsnTest extends UnitTestCase
     {
         HaDsn::configure('patroni://' . $this->cluster(...Nodes::healthy())->address());
 
-        self::assertSame('pgsql:host=192.0.2.1;port=5432;target_session_attrs=read-write;' . self::TAIL, HaDsn::writer());
-        self::assertStringStartsWith('host=192.0.2.1 port=5432 target_session_attrs=', HaDsn::conninfo());
+        self::assertSame('pgsql:host=127.0.2.1;port=5432;target_session_attrs=read-write;' . self::TAIL, HaDsn::writer());
+        self::assertStringStartsWith('host=127.0.2.1 port=5432 target_session_attrs=', HaDsn::conninfo());
     }
 
     public function testLibpqKeywordsGoIntoEveryDsn(): void
@@ -114,7 +114,7 @@ final class DsnTest extends UnitTestCase
         );
 
         self::assertSame(
-            'pgsql:host=192.0.2.1;port=5432;dbname=app;target_session_attrs=read-write;sslmode=require;require_auth=scram-sha-256;'
+            'pgsql:host=127.0.2.1;port=5432;dbname=app;target_session_attrs=read-write;sslmode=require;require_auth=scram-sha-256;'
             . 'application_name=shop;tcp_user_timeout=5000;keepalives_idle=10;keepalives_interval=3;keepalives_count=9',
             HaDsn::writer(),
         );
@@ -250,7 +250,7 @@ final class DsnTest extends UnitTestCase
             'host', 'port', 'dbname', 'target_session_attrs', 'tcp_user_timeout', 'keepalives_idle', 'keepalives_interval',
             'keepalives_count', 'connect_timeout',
         ])));
-        self::assertContains($read['host'], ['192.0.2.1', '192.0.2.2']);
+        self::assertContains($read['host'], ['127.0.2.1', '127.0.2.2']);
         self::assertSame('5432', $read['port']);
     }
 

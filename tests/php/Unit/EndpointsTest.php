@@ -30,7 +30,7 @@ final class EndpointsTest extends UnitTestCase
         [$silent, $good] = [$this->patroni(Answer::silence()), $this->cluster(...Nodes::healthy())];
         self::configure([$silent, $good], 'hedge=200ms&timeout=30s');
 
-        $seconds = self::seconds(static fn () => self::assertSame('192.0.2.1', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
 
         self::assertGreaterThanOrEqual(0.2, $seconds);
         self::assertLessThan(self::SOON, $seconds);
@@ -62,7 +62,7 @@ final class EndpointsTest extends UnitTestCase
         $silent = $this->patroni(Answer::silence());
         self::configure([$late, $silent], 'hedge=50ms&timeout=20s');
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
     }
 
     public function testALoneSlowEndpointHasTheWholeTimeout(): void
@@ -70,7 +70,7 @@ final class EndpointsTest extends UnitTestCase
         $slow = $this->patroni(Answer::members(...Nodes::healthy())->after(0.5));
         self::configure($slow, 'hedge=50ms&timeout=20s');
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
         self::assertSame(1, $slow->count());
     }
 
@@ -82,7 +82,7 @@ final class EndpointsTest extends UnitTestCase
         [$bad, $good] = [$this->patroni($answer), $this->cluster(...Nodes::healthy())];
         self::configure([self::deadAddress(), $bad, $good], 'timeout=20s');
 
-        $seconds = self::seconds(static fn () => self::assertSame('192.0.2.1', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
 
         self::assertLessThan(self::SOON, $seconds);
         self::assertNull(HaDsn::status()['clusters']['default']['error']);
@@ -165,7 +165,7 @@ final class EndpointsTest extends UnitTestCase
         [$silent, $good] = [$this->patroni(Answer::silence()), $this->cluster(...Nodes::healthy())];
         HaDsn::configure(self::url($silent, 'timeout=1s') . " patroni://{$good->address()}");
 
-        $seconds = self::seconds(static fn () => self::assertSame('192.0.2.1', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
 
         self::assertLessThan(self::SOON, $seconds);
     }
@@ -176,17 +176,17 @@ final class EndpointsTest extends UnitTestCase
         $port = explode(':', $patroni->address())[1];
         self::configure("localhost:$port", 'timeout=5s');
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
         self::assertSame("localhost:$port", $patroni->requests()[0]['headers']['host']);
     }
 
     public function testAnEndpointThatKnowsTheLeaderWinsOverOneThatDoesNot(): void
     {
-        $behind = $this->cluster(Nodes::replica('pg1', '192.0.2.1'), Nodes::replica());
-        $ahead = $this->patroni(Answer::members(Nodes::leader('pg2', '192.0.2.2'))->after(0.05));
+        $behind = $this->cluster(Nodes::replica('pg1', '127.0.2.1'), Nodes::replica());
+        $ahead = $this->patroni(Answer::members(Nodes::leader('pg2', '127.0.2.2'))->after(0.05));
         self::configure([$behind, $ahead], 'hedge=5s&timeout=10s&failover_timeout=30s');
 
-        self::assertSame('192.0.2.2', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.2', self::host(HaDsn::writer()));
         self::assertSame([1, 1], [$behind->count(), $ahead->count()]);
     }
 }

@@ -49,9 +49,9 @@ final class FreshnessTest extends UnitTestCase
         self::configure($patroni, 'ttl=400ms');
         HaDsn::reader();
 
-        $patroni->answers(Answer::members(Nodes::leader(), Nodes::replica('new', '192.0.2.9')));
-        self::assertSame('192.0.2.2', self::host(HaDsn::reader()), 'still fresh');
-        self::await(static fn (): bool => self::host(HaDsn::reader()) === '192.0.2.9', 'the new replica is read from');
+        $patroni->answers(Answer::members(Nodes::leader(), Nodes::replica('new', '127.0.2.9')));
+        self::assertSame('127.0.2.2', self::host(HaDsn::reader()), 'still fresh');
+        self::await(static fn (): bool => self::host(HaDsn::reader()) === '127.0.2.9', 'the new replica is read from');
 
         self::assertSame(2, $patroni->count());
     }
@@ -62,8 +62,8 @@ final class FreshnessTest extends UnitTestCase
         self::configure($patroni, 'poll=100ms&timeout=300ms&ttl=1m');
         HaDsn::writer();
 
-        $patroni->answers(Answer::members(Nodes::leader('new', '192.0.2.9'), Nodes::replica()));
-        self::await(static fn (): bool => self::host(HaDsn::writer()) === '192.0.2.9', 'the new leader is written to', 5.0);
+        $patroni->answers(Answer::members(Nodes::leader('new', '127.0.2.9'), Nodes::replica()));
+        self::await(static fn (): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to', 5.0);
 
         self::assertSame(2, $patroni->count());
     }
@@ -73,14 +73,14 @@ final class FreshnessTest extends UnitTestCase
         $patroni = $this->cluster(...Nodes::healthy());
         self::configure($patroni, 'poll=1m&ttl=2m');
         $first = [HaDsn::writer(), HaDsn::writer()];
-        $patroni->answers(Answer::members(Nodes::leader('new', '192.0.2.9'), Nodes::replica()));
+        $patroni->answers(Answer::members(Nodes::leader('new', '127.0.2.9'), Nodes::replica()));
         self::assertSame($first[0], HaDsn::writer(), 'nobody has said anything yet');
 
         HaDsn::invalidate();
         self::assertSame(1, $patroni->count(), 'invalidate() itself asks nobody');
 
-        self::assertSame('192.0.2.9', self::host(HaDsn::writer()));
-        self::assertSame('192.0.2.9', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.9', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.9', self::host(HaDsn::writer()));
         self::assertSame(2, $patroni->count());
     }
 
@@ -162,9 +162,9 @@ final class FreshnessTest extends UnitTestCase
         }, 'the trouble is noticed');
 
         self::assertSame($good, HaDsn::writer());
-        self::assertContains(self::host(HaDsn::reader()), ['192.0.2.2', '192.0.2.3']);
+        self::assertContains(self::host(HaDsn::reader()), ['127.0.2.2', '127.0.2.3']);
         self::assertSame('pg1', HaDsn::topology()->leader->name);
-        self::assertSame('192.0.2.1', self::host(HaDsn::conninfo()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::conninfo()));
         self::assertSame('pg1', self::status()['leader']);
         self::assertGreaterThan(0.05, self::status()['age']);
         self::assertSame('stale', self::status()['state']);
@@ -235,8 +235,8 @@ final class FreshnessTest extends UnitTestCase
         $patroni->answers(Answer::status(503));
         self::await(static fn (): bool => HaDsn::writer() !== '' && self::status()['error'] !== null, 'the trouble is noticed');
 
-        $patroni->answers(Answer::members(Nodes::leader('new', '192.0.2.9')));
-        self::await(static fn (): bool => self::host(HaDsn::writer()) === '192.0.2.9', 'the new leader is written to');
+        $patroni->answers(Answer::members(Nodes::leader('new', '127.0.2.9')));
+        self::await(static fn (): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to');
 
         self::assertNull(self::status()['error']);
     }
@@ -271,7 +271,7 @@ final class FreshnessTest extends UnitTestCase
             [
                 'fresh',
                 'pg1',
-                '192.0.2.1:5432',
+                '127.0.2.1:5432',
                 "patroni {$patroni->address()}",
                 null,
                 self::url($patroni, 'ttl=300ms&failover_timeout=1500ms'),

@@ -50,7 +50,7 @@ final class HostileAnswersTest extends UnitTestCase
         HaDsn::invalidate();
         $seconds = self::seconds(static fn () => self::assertSame($good, HaDsn::writer()));
 
-        self::assertContains(self::host(HaDsn::reader()), ['192.0.2.2', '192.0.2.3']);
+        self::assertContains(self::host(HaDsn::reader()), ['127.0.2.2', '127.0.2.3']);
         self::assertSame('pg1', HaDsn::topology()->leader->name);
         self::assertStringContainsString($reason, HaDsn::status()['clusters']['default']['error']);
         self::assertLessThan(self::SOON, $seconds);
@@ -117,7 +117,7 @@ final class HostileAnswersTest extends UnitTestCase
         $bad = is_array($bad) && $bad !== [] ? ['role' => 'replica'] + $bad : $bad;
         self::configure($this->patroni(Answer::json(['members' => [$bad, ...Nodes::healthy(), $bad]])), 'failover_timeout=1s');
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
         self::assertSame(['pg1', 'pg2', 'pg3'], array_column(HaDsn::topology()->members, 'name'));
     }
 
@@ -131,7 +131,7 @@ final class HostileAnswersTest extends UnitTestCase
         $thrown = self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer());
 
         self::assertDoesNotMatchRegularExpression('/[\x00-\x1f]/', $thrown->getMessage());
-        self::assertSame('192.0.2.2', self::host(HaDsn::reader()));
+        self::assertSame('127.0.2.2', self::host(HaDsn::reader()));
     }
 
     /** @return iterable<string, array{mixed}> */
@@ -144,17 +144,17 @@ final class HostileAnswersTest extends UnitTestCase
         yield 'host null' => [['host' => null] + Nodes::leader('bad')];
         yield 'no port' => [Nodes::leader('bad', more: ['port' => null])];
         yield 'port null' => [['port' => null] + Nodes::leader('bad')];
-        foreach ([5, 1.5, true, [], ['192.0.2.1'], new \stdClass()] as $host) {
+        foreach ([5, 1.5, true, [], ['127.0.2.1'], new \stdClass()] as $host) {
             yield 'host ' . json_encode($host) => [Nodes::leader('bad', more: ['host' => $host])];
         }
         foreach ([0, -1, 65536, 5432.5, '5432', '5432;x', true, [], 1e300] as $port) {
             yield 'port ' . json_encode($port) => [Nodes::leader('bad', more: ['port' => $port])];
         }
         $hosts = [
-            '', ' ', '192.0.2.1 ', ' 192.0.2.1', 'a b', "a'b", "'", 'a"b', 'a;b', ';', 'a=b', 'a\\b', "a\nb", "a\tb", "a\0b", 'a,b', 'a/b',
-            '192.0.2.1;host=evil', '192.0.2.1 host=evil', "192.0.2.1' host='evil", "192.0.2.1\nhost=evil", 'x;sslmode=disable', "x' sslmode='disable",
+            '', ' ', '127.0.2.1 ', ' 127.0.2.1', 'a b', "a'b", "'", 'a"b', 'a;b', ';', 'a=b', 'a\\b', "a\nb", "a\tb", "a\0b", 'a,b', 'a/b',
+            '127.0.2.1;host=evil', '127.0.2.1 host=evil', "127.0.2.1' host='evil", "127.0.2.1\nhost=evil", 'x;sslmode=disable', "x' sslmode='disable",
             '/tmp', '@abstract', '.', '..', '-x', '%0a', '$(id)', 'größe.example', str_repeat('a', 64), str_repeat('a.', 200),
-            '192.0.2.1:5432', '[2001:db8::1]', '2001:db8::1%eth0', '256.1.1.1',
+            '127.0.2.1:5432', '[2001:db8::1]', '2001:db8::1%eth0', '256.1.1.1',
         ];
         foreach ($hosts as $host) {
             yield 'host "' . addcslashes(substr($host, 0, 40), "\0..\37") . '"' => [Nodes::leader('bad', $host)];
@@ -170,7 +170,7 @@ final class HostileAnswersTest extends UnitTestCase
     {
         self::configure($this->patroni(Answer::json(['members' => [Nodes::leader('odd', more: $more)], 'scope' => 7, 'pause' => 'x'])));
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
         $member = HaDsn::topology()->leader;
         self::assertNotNull($member);
         foreach (['timeline' => $member->timeline, 'lag' => $member->lag, 'api_url' => $member->apiUrl] as $name => $value) {
@@ -222,7 +222,7 @@ final class HostileAnswersTest extends UnitTestCase
     public function testAMembersNameCanNotBreakAMessage(string $name): void
     {
         self::configure(
-            $this->cluster(Nodes::leader($name), Nodes::leader("$name 2", '192.0.2.2')),
+            $this->cluster(Nodes::leader($name), Nodes::leader("$name 2", '127.0.2.2')),
             'failover_timeout=0s&reader_fallback=error',
         );
 
@@ -265,7 +265,7 @@ final class HostileAnswersTest extends UnitTestCase
     {
         self::configure($this->patroni($answer), 'timeout=5s');
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
     }
 
     /** @return iterable<string, array{Answer}> */
@@ -286,7 +286,7 @@ final class HostileAnswersTest extends UnitTestCase
         yield 'as text/plain' => [Answer::body($body, 'text/plain')];
         yield 'after a while' => [Answer::body($body)->after(0.3)];
         yield 'with 1,000 members' => [Answer::members(Nodes::leader(), ...array_map(
-            static fn (int $i): array => Nodes::replica("r$i", '198.51.100.' . $i % 250, ['port' => 5000 + $i]),
+            static fn (int $i): array => Nodes::replica("r$i", '127.0.100.' . $i % 250, ['port' => 5000 + $i]),
             range(1, 1000),
         ))];
         yield 'with an unknown role beside it' => [Answer::members(Nodes::replica(more: ['role' => 'witness']), ...Nodes::healthy())];

@@ -29,17 +29,17 @@ final class InfoTest extends UnitTestCase
 
     public function testItShowsEveryClusterWithItsLeaderAndAge(): void
     {
-        [$one, $two] = [$this->cluster(...Nodes::healthy()), $this->cluster(Nodes::leader('pg9', '192.0.2.9', ['port' => 6432]))];
+        [$one, $two] = [$this->cluster(...Nodes::healthy()), $this->cluster(Nodes::leader('pg9', '127.0.2.9', ['port' => 6432]))];
         $ini = ['hadsn.url' => "patroni://ada:hunter2@{$one->address()}/app?ttl=5s&patroni_user=grace&patroni_password=swordfish"];
         $outcome = self::ri($ini, ['HADSN_URL_ORDERS' => "patroni://ada:hunter2@{$two->address()}/orders"]);
 
         foreach ([
             "Cluster default: source => patroni://{$one->address()}/app?ttl=5s",
             "Cluster default: answered by => patroni {$one->address()}",
-            'Cluster default: leader => pg1 (192.0.2.1:5432)',
+            'Cluster default: leader => pg1 (127.0.2.1:5432)',
             'Cluster default: state => fresh',
             "Cluster orders: source => patroni://{$two->address()}/orders",
-            'Cluster orders: leader => pg9 (192.0.2.9:6432)',
+            'Cluster orders: leader => pg9 (127.0.2.9:6432)',
             "hadsn.url => patroni://{$one->address()}/app?ttl=5s",
         ] as $line) {
             self::assertStringContainsString("$line\n", $outcome->stdout);
@@ -73,7 +73,7 @@ final class InfoTest extends UnitTestCase
         $page = $server->get([]);
         $server->stop();
 
-        self::assertStringContainsString('&lt;script&gt;alert(1)&lt;/script&gt; (192.0.2.1:5432)', $page);
+        self::assertStringContainsString('&lt;script&gt;alert(1)&lt;/script&gt; (127.0.2.1:5432)', $page);
         self::assertStringNotContainsString('<script>alert', $page);
     }
 

@@ -51,7 +51,7 @@ final class LeaderTest extends UnitTestCase
         yield 'a leader without a host' => [[Nodes::leader(more: ['host' => null])], '"pg1"', 'host'];
         yield 'a leader without a port' => [[Nodes::leader(more: ['port' => null])], '"pg1"', 'port'];
         yield 'a leader whose host could add a keyword' => [[Nodes::leader(host: "x' sslmode='disable")], '"pg1"', 'host'];
-        yield 'two on the same timeline' => [[Nodes::leader(), Nodes::leader('pg2', '192.0.2.2')], '"pg1"', '"pg2"', 'timeline 3'];
+        yield 'two on the same timeline' => [[Nodes::leader(), Nodes::leader('pg2', '127.0.2.2')], '"pg1"', '"pg2"', 'timeline 3'];
         yield 'two on unknown timelines' => [
             [Nodes::leader(more: ['timeline' => null]), Nodes::leader('pg2', more: ['timeline' => null])],
             '"pg1"',
@@ -59,18 +59,18 @@ final class LeaderTest extends UnitTestCase
             'unknown timeline',
         ];
         yield 'two on the higher timeline, one below' => [
-            [Nodes::leader('old', more: ['timeline' => 2]), Nodes::leader(), Nodes::leader('pg2', '192.0.2.2')],
+            [Nodes::leader('old', more: ['timeline' => 2]), Nodes::leader(), Nodes::leader('pg2', '127.0.2.2')],
             '"pg1"',
             '"pg2"',
             'timeline 3',
         ];
         yield 'one on a known and one on an unknown timeline, which may be the higher' => [
-            [Nodes::leader(), Nodes::leader('pg2', '192.0.2.2', ['timeline' => null])],
+            [Nodes::leader(), Nodes::leader('pg2', '127.0.2.2', ['timeline' => null])],
             '"pg1"',
             '"pg2"',
         ];
         yield 'one that is stopped on the higher timeline, and one that was deposed' => [
-            [Nodes::leader('pg2', '192.0.2.2', ['timeline' => 4, 'state' => 'stopped']), Nodes::leader()],
+            [Nodes::leader('pg2', '127.0.2.2', ['timeline' => 4, 'state' => 'stopped']), Nodes::leader()],
             '"pg2"',
             '"stopped"',
         ];
@@ -102,7 +102,7 @@ final class LeaderTest extends UnitTestCase
         });
 
         self::assertLessThan(self::SOON, $seconds);
-        self::assertSame('192.0.2.2', self::host(HaDsn::reader()), 'replicas are read from all the same');
+        self::assertSame('127.0.2.2', self::host(HaDsn::reader()), 'replicas are read from all the same');
     }
 
     /**
@@ -121,26 +121,26 @@ final class LeaderTest extends UnitTestCase
     /** @return iterable<string, array{list<array<string, mixed>>, string}> */
     public static function clustersWithALeader(): iterable
     {
-        $old = Nodes::leader('old', '192.0.2.1', ['timeline' => 9]);
-        $new = Nodes::leader('new', '192.0.2.2', ['timeline' => 10]);
-        $unknown = Nodes::leader('unknown', '192.0.2.3', ['timeline' => null]);
-        yield 'the higher one last' => [[$old, $new], '192.0.2.2'];
-        yield 'the higher one first' => [[$new, $old], '192.0.2.2'];
-        yield 'an unknown timeline alone' => [[$unknown], '192.0.2.3'];
-        yield 'a leader without a word about its state' => [[Nodes::leader('pg1', '192.0.2.5', ['state' => null])], '192.0.2.5'];
-        yield 'a standby leader beside a leader' => [[Nodes::leader('s', '192.0.2.6', ['role' => 'standby_leader']), $old], '192.0.2.1'];
+        $old = Nodes::leader('old', '127.0.2.1', ['timeline' => 9]);
+        $new = Nodes::leader('new', '127.0.2.2', ['timeline' => 10]);
+        $unknown = Nodes::leader('unknown', '127.0.2.3', ['timeline' => null]);
+        yield 'the higher one last' => [[$old, $new], '127.0.2.2'];
+        yield 'the higher one first' => [[$new, $old], '127.0.2.2'];
+        yield 'an unknown timeline alone' => [[$unknown], '127.0.2.3'];
+        yield 'a leader without a word about its state' => [[Nodes::leader('pg1', '127.0.2.5', ['state' => null])], '127.0.2.5'];
+        yield 'a standby leader beside a leader' => [[Nodes::leader('s', '127.0.2.6', ['role' => 'standby_leader']), $old], '127.0.2.1'];
     }
 
     public function testTheWriterReturnsTheNewLeaderAsSoonAsThereIsOne(): void
     {
-        $nobody = Answer::members(Nodes::replica('pg2', '192.0.2.2', ['state' => 'running']));
+        $nobody = Answer::members(Nodes::replica('pg2', '127.0.2.2', ['state' => 'running']));
         $patroni = $this->cluster(...Nodes::healthy());
         self::configure($patroni, 'failover_timeout=1m');
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
-        $patroni->answersInTurn($nobody, $nobody, $nobody, $nobody, Answer::members(Nodes::leader('pg2', '192.0.2.2', ['timeline' => 4])));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
+        $patroni->answersInTurn($nobody, $nobody, $nobody, $nobody, Answer::members(Nodes::leader('pg2', '127.0.2.2', ['timeline' => 4])));
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertSame('192.0.2.2', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.2', self::host(HaDsn::writer())));
 
         self::assertSame(1 + 5, $patroni->count(), 'it asked no more once it knew');
         self::assertLessThan(2 * self::SOON, $seconds);
@@ -172,11 +172,11 @@ final class LeaderTest extends UnitTestCase
         $patroni = $this->cluster(...Nodes::healthy());
         self::configure($patroni, 'failover_timeout=200ms&ttl=50ms');
         HaDsn::writer();
-        $patroni->answers(Answer::members(Nodes::replica('pg1', '192.0.2.1'), Nodes::replica()));
+        $patroni->answers(Answer::members(Nodes::replica('pg1', '127.0.2.1'), Nodes::replica()));
 
         self::await(static function (): bool {
             try {
-                self::assertSame('192.0.2.1', self::host(HaDsn::writer()), 'what was fresh a moment ago');
+                self::assertSame('127.0.2.1', self::host(HaDsn::writer()), 'what was fresh a moment ago');
 
                 return false;
             } catch (HaDsn\NoLeaderException) {

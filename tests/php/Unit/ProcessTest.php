@@ -213,7 +213,7 @@ final class ProcessTest extends UnitTestCase
         self::assertSame(600, $counts[ConfigException::class]);
         unset($counts[ConfigException::class]);
         ksort($counts);
-        self::assertSame(['192.0.2.1', '192.0.2.2', '192.0.2.3'], array_map(self::host(...), array_keys($counts)));
+        self::assertSame(['127.0.2.1', '127.0.2.2', '127.0.2.3'], array_map(self::host(...), array_keys($counts)));
         foreach ([30_000, 15_000, 15_000] as $i => $expected) {
             self::assertEqualsWithDelta($expected, array_values($counts)[$i], 750);
         }

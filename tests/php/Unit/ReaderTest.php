@@ -64,21 +64,21 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->cluster(
             Nodes::leader(),
-            Nodes::replica('far', '192.0.2.2', ['lag' => 9000]),
-            Nodes::replica('near', '192.0.2.3', ['lag' => 10]),
-            Nodes::replica('unknown', '192.0.2.4', ['lag' => 'unknown']),
+            Nodes::replica('far', '127.0.2.2', ['lag' => 9000]),
+            Nodes::replica('near', '127.0.2.3', ['lag' => 10]),
+            Nodes::replica('unknown', '127.0.2.4', ['lag' => 'unknown']),
         ), 'reader=least_lag');
 
-        self::assertSame(['192.0.2.3'], self::hosts());
+        self::assertSame(['127.0.2.3'], self::hosts());
     }
 
     public function testLeastLagSharesCallsAmongEquals(): void
     {
         self::configure($this->cluster(
             Nodes::leader(),
-            Nodes::replica('a', '192.0.2.2', ['lag' => 10]),
-            Nodes::replica('b', '192.0.2.3', ['lag' => 10]),
-            Nodes::replica('c', '192.0.2.4', ['lag' => 11]),
+            Nodes::replica('a', '127.0.2.2', ['lag' => 10]),
+            Nodes::replica('b', '127.0.2.3', ['lag' => 10]),
+            Nodes::replica('c', '127.0.2.4', ['lag' => 11]),
         ), 'reader=least_lag&ttl=10m');
 
         self::assertShares(2, self::tally(HaDsn::reader(...)));
@@ -88,36 +88,36 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->cluster(Nodes::leader(), Nodes::replica(more: ['lag' => 'unknown'])), 'reader=least_lag');
 
-        self::assertSame(['192.0.2.2'], self::hosts());
+        self::assertSame(['127.0.2.2'], self::hosts());
     }
 
     public function testAReplicaFurtherBehindThanMaxLagIsLeftOut(): void
     {
         self::configure($this->lagging(), 'max_lag=64KiB');
 
-        self::assertSame(['192.0.2.2', '192.0.2.3'], self::hosts());
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts());
     }
 
     public function testTheArgumentReplacesTheOptionMaxLag(): void
     {
         self::configure($this->lagging(), 'max_lag=64KiB');
 
-        self::assertSame(['192.0.2.2', '192.0.2.3', '192.0.2.4'], self::hosts(static fn () => HaDsn::reader(maxLag: 65537)));
-        self::assertSame(['192.0.2.2'], self::hosts(static fn () => HaDsn::reader(maxLag: 65535)));
-        self::assertSame(['192.0.2.2'], self::hosts(static fn () => HaDsn::reader('default', 0)));
-        self::assertSame(['192.0.2.2', '192.0.2.3'], self::hosts(static fn () => HaDsn::reader('default', null)), 'null is the option');
-        self::assertSame(['192.0.2.2', '192.0.2.3'], self::hosts(), 'the argument holds for its own call only');
+        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts(static fn () => HaDsn::reader(maxLag: 65537)));
+        self::assertSame(['127.0.2.2'], self::hosts(static fn () => HaDsn::reader(maxLag: 65535)));
+        self::assertSame(['127.0.2.2'], self::hosts(static fn () => HaDsn::reader('default', 0)));
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts(static fn () => HaDsn::reader('default', null)), 'null is the option');
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts(), 'the argument holds for its own call only');
     }
 
     public function testWhatWasReceivedAndNotReplayedCountsAsLag(): void
     {
         self::configure($this->cluster(
             Nodes::leader(),
-            Nodes::replica('paused', '192.0.2.2', ['lag' => 0, 'receive_lag' => 0, 'replay_lag' => 900]),
-            Nodes::replica('even', '192.0.2.3', ['lag' => 5, 'receive_lag' => 5, 'replay_lag' => 5]),
+            Nodes::replica('paused', '127.0.2.2', ['lag' => 0, 'receive_lag' => 0, 'replay_lag' => 900]),
+            Nodes::replica('even', '127.0.2.3', ['lag' => 5, 'receive_lag' => 5, 'replay_lag' => 5]),
         ), 'max_lag=100');
 
-        self::assertSame(['192.0.2.3'], self::hosts());
+        self::assertSame(['127.0.2.3'], self::hosts());
         self::assertSame(900, HaDsn::topology()->members[1]->lag);
     }
 
@@ -125,8 +125,8 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->lagging());
 
-        self::assertSame(['192.0.2.2', '192.0.2.3', '192.0.2.4', '192.0.2.5'], self::hosts());
-        self::assertSame(['192.0.2.2', '192.0.2.3', '192.0.2.4'], self::hosts(static fn () => HaDsn::reader(maxLag: PHP_INT_MAX)));
+        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4', '127.0.2.5'], self::hosts());
+        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts(static fn () => HaDsn::reader(maxLag: PHP_INT_MAX)));
     }
 
     /**
@@ -155,28 +155,28 @@ final class ReaderTest extends UnitTestCase
     {
         $members = [
             Nodes::leader(),
-            Nodes::replica('async', '192.0.2.2'),
-            Nodes::replica('sync', '192.0.2.3', ['role' => 'sync_standby']),
-            Nodes::replica('quorum', '192.0.2.4', ['role' => 'quorum_standby']),
+            Nodes::replica('async', '127.0.2.2'),
+            Nodes::replica('sync', '127.0.2.3', ['role' => 'sync_standby']),
+            Nodes::replica('quorum', '127.0.2.4', ['role' => 'quorum_standby']),
         ];
         $patroni = $this->cluster(...$members);
 
         self::configure($patroni, 'reader_sync=on');
-        self::assertSame(['192.0.2.3', '192.0.2.4'], self::hosts());
+        self::assertSame(['127.0.2.3', '127.0.2.4'], self::hosts());
 
         self::configure($patroni, 'reader_sync=off');
-        self::assertSame(['192.0.2.2', '192.0.2.3', '192.0.2.4'], self::hosts());
+        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts());
     }
 
     public function testNoloadbalanceKeepsReadersAway(): void
     {
         self::configure($this->cluster(
             Nodes::leader(),
-            Nodes::replica('backup', '192.0.2.2', ['tags' => ['noloadbalance' => true]]),
-            Nodes::replica('pg3', '192.0.2.3', ['tags' => ['noloadbalance' => false, 'nofailover' => true]]),
+            Nodes::replica('backup', '127.0.2.2', ['tags' => ['noloadbalance' => true]]),
+            Nodes::replica('pg3', '127.0.2.3', ['tags' => ['noloadbalance' => false, 'nofailover' => true]]),
         ));
 
-        self::assertSame(['192.0.2.3'], self::hosts());
+        self::assertSame(['127.0.2.3'], self::hosts());
     }
 
     public function testOnlyReplicasThatStreamAreReadFrom(): void
@@ -186,13 +186,13 @@ final class ReaderTest extends UnitTestCase
             'Streaming', '',
         ];
         $members = array_map(
-            static fn (int $i, string $state): array => Nodes::replica("r$i", "198.51.100.$i", ['state' => $state]),
+            static fn (int $i, string $state): array => Nodes::replica("r$i", "127.0.100.$i", ['state' => $state]),
             array_keys($states),
             $states,
         );
         self::configure($this->cluster(Nodes::leader(), Nodes::replica(), ...$members));
 
-        self::assertSame(['192.0.2.2'], self::hosts());
+        self::assertSame(['127.0.2.2'], self::hosts());
     }
 
     public function testWhenEveryReplicaHasStoppedStreamingTheyAreReadFrom(): void
@@ -201,11 +201,11 @@ final class ReaderTest extends UnitTestCase
         self::configure($this->cluster(
             Nodes::leader(),
             Nodes::replica(more: ['state' => 'running']),
-            Nodes::replica('pg3', '192.0.2.3', ['state' => 'running', 'role' => 'sync_standby']),
-            Nodes::replica('pg4', '192.0.2.4', ['state' => 'stopped']),
+            Nodes::replica('pg3', '127.0.2.3', ['state' => 'running', 'role' => 'sync_standby']),
+            Nodes::replica('pg4', '127.0.2.4', ['state' => 'stopped']),
         ));
 
-        self::assertSame(['192.0.2.2', '192.0.2.3'], self::hosts());
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts());
     }
 
     public function testReadsGoOnAtOnceWhileThereIsNoLeader(): void
@@ -215,15 +215,15 @@ final class ReaderTest extends UnitTestCase
         HaDsn::reader();
         // As Patroni describes the cluster after the leader has crashed.
         $patroni->answers(Answer::members(
-            Nodes::replica('pg2', '192.0.2.2', ['state' => 'running', 'lag' => 'unknown']),
-            Nodes::replica('pg3', '192.0.2.3', ['state' => 'running', 'lag' => 'unknown']),
-            Nodes::replica('pg4', '192.0.2.4', ['state' => 'in archive recovery']),
-            Nodes::replica('pg5', '192.0.2.5', ['state' => 'stopped']),
-            Nodes::replica('pg6', '192.0.2.6', ['state' => 'running', 'tags' => ['noloadbalance' => true]]),
+            Nodes::replica('pg2', '127.0.2.2', ['state' => 'running', 'lag' => 'unknown']),
+            Nodes::replica('pg3', '127.0.2.3', ['state' => 'running', 'lag' => 'unknown']),
+            Nodes::replica('pg4', '127.0.2.4', ['state' => 'in archive recovery']),
+            Nodes::replica('pg5', '127.0.2.5', ['state' => 'stopped']),
+            Nodes::replica('pg6', '127.0.2.6', ['state' => 'running', 'tags' => ['noloadbalance' => true]]),
         ));
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertSame(['192.0.2.2', '192.0.2.3', '192.0.2.4'], self::hosts()));
+        $seconds = self::seconds(static fn () => self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts()));
 
         self::assertLessThan(self::SOON, $seconds);
         self::assertLessThan(self::SOON, self::seconds(static fn () => HaDsn::conninfo('reader')));
@@ -239,7 +239,7 @@ final class ReaderTest extends UnitTestCase
         $seconds = self::seconds(static function (): void {
             for ($i = 0; $i < 10; ++$i) {
                 HaDsn::invalidate();
-                self::assertContains(self::host(HaDsn::reader()), ['192.0.2.2', '192.0.2.3']);
+                self::assertContains(self::host(HaDsn::reader()), ['127.0.2.2', '127.0.2.3']);
             }
         });
 
@@ -255,8 +255,8 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->cluster(...$members), $options);
 
-        self::assertSame(['192.0.2.1'], self::hosts());
-        self::assertSame('192.0.2.1', self::host(HaDsn::conninfo('reader')));
+        self::assertSame(['127.0.2.1'], self::hosts());
+        self::assertSame('127.0.2.1', self::host(HaDsn::conninfo('reader')));
         self::assertStringNotContainsString('target_session_attrs', HaDsn::reader());
     }
 
@@ -298,8 +298,8 @@ final class ReaderTest extends UnitTestCase
             'noloadbalance',
         ];
         yield 'not allowed' => [
-            [Nodes::leader(), Nodes::replica(host: '198.51.100.2')],
-            'allow_hosts=192.0.2.0/24',
+            [Nodes::leader(), Nodes::replica(host: '127.0.100.2')],
+            'allow_hosts=127.0.2.0/24',
             '"pg2"',
             'allow_hosts',
         ];
@@ -325,19 +325,19 @@ final class ReaderTest extends UnitTestCase
     {
         $standbyLeader = Nodes::leader(more: ['role' => 'standby_leader']);
         self::configure($this->cluster($standbyLeader, Nodes::replica()));
-        self::assertSame(['192.0.2.2'], self::hosts());
+        self::assertSame(['127.0.2.2'], self::hosts());
 
         self::configure($this->cluster($standbyLeader));
-        self::assertSame(['192.0.2.1'], self::hosts(), 'its leader, when nobody else is left');
+        self::assertSame(['127.0.2.1'], self::hosts(), 'its leader, when nobody else is left');
     }
 
     private function three(): FakePatroni
     {
         return $this->cluster(
             Nodes::leader(),
-            Nodes::replica('a', '192.0.2.2'),
-            Nodes::replica('b', '192.0.2.3'),
-            Nodes::replica('c', '192.0.2.4'),
+            Nodes::replica('a', '127.0.2.2'),
+            Nodes::replica('b', '127.0.2.3'),
+            Nodes::replica('c', '127.0.2.4'),
         );
     }
 
@@ -345,10 +345,10 @@ final class ReaderTest extends UnitTestCase
     {
         return $this->cluster(
             Nodes::leader(),
-            Nodes::replica('none', '192.0.2.2', ['lag' => 0]),
-            Nodes::replica('exactly', '192.0.2.3', ['lag' => 65536]),
-            Nodes::replica('more', '192.0.2.4', ['lag' => 65537]),
-            Nodes::replica('unknown', '192.0.2.5', ['lag' => 'unknown']),
+            Nodes::replica('none', '127.0.2.2', ['lag' => 0]),
+            Nodes::replica('exactly', '127.0.2.3', ['lag' => 65536]),
+            Nodes::replica('more', '127.0.2.4', ['lag' => 65537]),
+            Nodes::replica('unknown', '127.0.2.5', ['lag' => 'unknown']),
         );
     }
 

@@ -107,7 +107,7 @@ final class RestApiTest extends UnitTestCase
             $env[$name] = "http://{$proxy->address()}";
         }
 
-        self::assertStringStartsWith('pgsql:host=192.0.2.1;', Php::run('echo HaDsn::writer();', env: $env)->stdout);
+        self::assertStringStartsWith('pgsql:host=127.0.2.1;', Php::run('echo HaDsn::writer();', env: $env)->stdout);
         self::assertSame(0, $proxy->count());
     }
 }

@@ -109,7 +109,7 @@ final class SignalsTest extends UnitTestCase
 
         $outcome = $this->signal($patroni, $code, static fn () => $patroni->answers(Answer::members(...Nodes::healthy())));
 
-        self::assertStringStartsWith('pgsql:host=192.0.2.1;', $outcome->json()['result']);
+        self::assertStringStartsWith('pgsql:host=127.0.2.1;', $outcome->json()['result']);
     }
 
     public function testASignalWithoutAHandlerEndsTheProcessAsUsual(): void
@@ -140,7 +140,7 @@ final class SignalsTest extends UnitTestCase
         [$tries, $dsn] = $process->wait(20.0)->json();
 
         self::assertSame(2, $tries);
-        self::assertStringStartsWith('pgsql:host=192.0.2.1;', $dsn);
+        self::assertStringStartsWith('pgsql:host=127.0.2.1;', $dsn);
     }
 
     public function testASignalDuringALookIsNotLost(): void
@@ -171,7 +171,7 @@ final class SignalsTest extends UnitTestCase
         $process->signal(SIGALRM);
         $said = $process->wait(20.0)->json();
 
-        self::assertStringContainsString('192.0.2.', $said['result']);
+        self::assertStringContainsString('127.0.2.', $said['result']);
         self::assertSame(1, $said['handled']);
     }
 

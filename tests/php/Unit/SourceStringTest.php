@@ -367,7 +367,7 @@ final class SourceStringTest extends UnitTestCase
         $second = $this->cluster(...Nodes::healthy());
         HaDsn::configure(self::url([self::deadAddress(), self::deadAddress()]) . ' patroni://' . $second->address());
 
-        self::assertSame('192.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
         self::assertSame('patroni://' . $second->address(), HaDsn::topology()->source);
         self::assertSame('patroni ' . $second->address(), HaDsn::status()['clusters']['default']['answered_by']);
     }

@@ -24,13 +24,13 @@ final class TopologyTest extends UnitTestCase
             'zone' => 'a',
         ];
         $patroni = $this->cluster(
-            Nodes::leader('pg1', '192.0.2.1', ['timeline' => 7]),
+            Nodes::leader('pg1', '127.0.2.1', ['timeline' => 7]),
             Nodes::replica(
                 'pg2',
                 '2001:db8::2',
                 ['role' => 'sync_standby', 'port' => 5433, 'timeline' => 7, 'lag' => 4096, 'tags' => $tags],
             ),
-            Nodes::replica('pg3', '192.0.2.3', ['state' => 'creating replica', 'timeline' => null, 'lag' => 'unknown', 'api_url' => null]),
+            Nodes::replica('pg3', '127.0.2.3', ['state' => 'creating replica', 'timeline' => null, 'lag' => 'unknown', 'api_url' => null]),
         );
         self::configure($patroni, 'ttl=5s');
 
@@ -45,7 +45,7 @@ final class TopologyTest extends UnitTestCase
         self::assertSame([0, 1, 2], array_keys($topology->members));
         self::assertSame($topology->members[0], $topology->leader, 'one and the same object');
         self::assertSame(
-            ['pg1', '192.0.2.1', 5432, 'leader', 'running', 7, null, [], 'http://192.0.2.1:8008/patroni'],
+            ['pg1', '127.0.2.1', 5432, 'leader', 'running', 7, null, [], 'http://127.0.2.1:8008/patroni'],
             self::values($topology->members[0]),
         );
         self::assertSame(
@@ -63,7 +63,7 @@ final class TopologyTest extends UnitTestCase
             self::values($topology->members[1]),
         );
         self::assertSame(
-            ['pg3', '192.0.2.3', 5432, 'replica', 'creating replica', null, null, [], null],
+            ['pg3', '127.0.2.3', 5432, 'replica', 'creating replica', null, null, [], null],
             self::values($topology->members[2]),
         );
     }
@@ -84,10 +84,10 @@ final class TopologyTest extends UnitTestCase
 
     public function testTheAnnouncedAddressIsShownWhateverMapSays(): void
     {
-        self::configure($this->cluster(Nodes::leader()), 'map=192.0.2.1=198.51.100.1:6432');
+        self::configure($this->cluster(Nodes::leader()), 'map=127.0.2.1=127.0.100.1:6432');
 
-        self::assertSame(['192.0.2.1', 5432], [HaDsn::topology()->leader->host, HaDsn::topology()->leader->port]);
-        self::assertSame('198.51.100.1:6432', HaDsn::status()['clusters']['default']['leader_address']);
+        self::assertSame(['127.0.2.1', 5432], [HaDsn::topology()->leader->host, HaDsn::topology()->leader->port]);
+        self::assertSame('127.0.100.1:6432', HaDsn::status()['clusters']['default']['leader_address']);
     }
 
     public function testTheEpochGrowsWhenTheTopologyIsRenewed(): void
@@ -109,7 +109,7 @@ final class TopologyTest extends UnitTestCase
 
         self::assertSame(['cluster', 'leader', 'members', 'timeline', 'systemIdentifier', 'source', 'age', 'epoch'], array_keys($read));
         self::assertSame(['name', 'host', 'port', 'role', 'state', 'timeline', 'lag', 'tags', 'apiUrl'], array_keys($read['leader']));
-        self::assertStringContainsString('[host] => 192.0.2.1', print_r(HaDsn::topology(), true));
+        self::assertStringContainsString('[host] => 127.0.2.1', print_r(HaDsn::topology(), true));
     }
 
     public function testATopologyOutlivesItsCluster(): void
@@ -117,7 +117,7 @@ final class TopologyTest extends UnitTestCase
         self::configure($this->cluster(...Nodes::healthy()));
         $leader = HaDsn::topology()->leader;
         HaDsn::invalidate();
-        self::configure($this->cluster(Nodes::leader('other', '192.0.2.9')));
+        self::configure($this->cluster(Nodes::leader('other', '127.0.2.9')));
 
         self::assertSame('other', HaDsn::topology()->leader->name);
         self::assertSame('pg1', $leader->name);
