@@ -11,7 +11,8 @@ const NODES = ['127.0.0.11', '127.0.0.12', '127.0.0.13'];
 const SOURCES = 'patroni://127.0.0.11,127.0.0.12,127.0.0.13/app';
 
 /**
- * Runs every candidate in turn, round after round, so that a slow moment of the machine hits all alike.
+ * Runs every candidate once a round, so that a slow moment of the machine hits all alike, and in any order, so that what the one
+ * before leaves behind does, too.
  *
  * @param array<string, callable(): float> $candidates each gives the nanoseconds that one operation took
  * @return array<string, float> the median of each, in nanoseconds
@@ -20,8 +21,10 @@ function sideBySide(array $candidates, int $rounds): array
 {
     $samples = array_fill_keys(array_keys($candidates), []);
     for ($round = 0; $round < $rounds; $round++) {
-        foreach ($candidates as $name => $candidate) {
-            $samples[$name][] = $candidate();
+        $order = array_keys($candidates);
+        shuffle($order);
+        foreach ($order as $name) {
+            $samples[$name][] = $candidates[$name]();
         }
     }
 

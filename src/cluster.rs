@@ -354,20 +354,21 @@ impl Cluster {
             state.memory.clone()
         };
         let login = Login::of(&self.config).or_else(|| call.login.clone());
-        let look = discovery::discover(&self.config, &memory, login.as_ref(), self.look_deadline(call));
-        self.measure(&look);
+        let deadline = self.look_deadline(call);
+        let look = discovery::discover(&self.config, &memory, login.as_ref(), deadline);
+        self.measure(&look, deadline);
         self.learn(look, now, window)
     }
 
     /// Where the nearest replica is to be read from: how near they are.
-    fn measure(&self, look: &Look) {
+    fn measure(&self, look: &Look, deadline: Deadline) {
         if self.config.reader.strategy != Strategy::Nearest {
             return;
         }
         let Ok(found) = &look.result else { return };
         let reach = |member: &_| Route::to(member, &self.config, &found.addresses).ok();
         let routes: Vec<Route> = found.topology.replicas().filter_map(reach).collect();
-        let times = discovery::distances(&routes, Deadline::after(self.config.timing.hedge));
+        let times = discovery::distances(&routes, deadline.or_after(self.config.timing.hedge));
         self.state.lock().experience.measured(routes.into_iter().zip(times).collect());
     }
 
