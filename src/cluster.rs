@@ -188,8 +188,8 @@ impl Cluster {
         self.leader(Need::Leader, call)
     }
 
-    /// Like [`writer`](Self::writer), for a caller who verifies the server on the connection: while no look
-    /// is allowed, the last known leader will do.
+    /// Like [`writer`](Self::writer), for a caller who verifies the server on the connection: one that is about to lead will
+    /// do, and while no look is allowed the last known leader.
     pub fn candidate(&self, call: &Call) -> Step {
         self.leader(Need::Candidate, call)
     }
@@ -208,6 +208,11 @@ impl Cluster {
             }
             Err(Unreachable::NoLeader(reason)) => reason,
         };
+        if need == Need::Candidate
+            && let Some(route) = self.route_to_promoting(&current.snapshot)
+        {
+            return current.ready(vec![route]);
+        }
         let waited = call.waited();
         match self.failover_timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Step::Wait(backoff::pause(LOOK_EVERY, random::chance()).min(left)),
@@ -383,7 +388,7 @@ impl Cluster {
             // Reads go on with what there is.
             Need::Members => true,
             // Who verifies the server may try it.
-            Need::Candidate => has_leader,
+            Need::Candidate => has_leader || self.route_to_promoting(last).is_some(),
             // As fresh as the budget allows.
             Need::Leader => has_leader && last.age() <= LOOK_EVERY,
         };
@@ -444,6 +449,12 @@ impl Cluster {
         let leader = found.leader.as_ref().map_err(|reason| Unreachable::NoLeader(reason.clone()))?;
         Route::to(leader, &self.config, &found.addresses)
             .map_err(|e| Unreachable::ThereIsOne(format!("the leader {}: {e}", shown(&leader.name))))
+    }
+
+    /// The way to a member that is about to lead.
+    fn route_to_promoting(&self, snapshot: &Snapshot) -> Option<Route> {
+        let found = &snapshot.found;
+        Route::to(found.promoting.as_ref()?, &self.config, &found.addresses).ok()
     }
 
     /// What is current, read under the lock.

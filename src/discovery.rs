@@ -53,6 +53,8 @@ pub struct Found {
     pub topology: Topology,
     /// Who leads, or why nobody does.
     pub leader: Result<Member, String>,
+    /// While nobody leads: who is about to.
+    pub promoting: Option<Member>,
     /// Its system identifier, if a leader has told it.
     pub system: Option<u64>,
     /// Addresses of the hosts that are given by name.
@@ -416,14 +418,15 @@ impl Inquiry<'_> {
         }
         let given = self.given_addresses();
         let known = (&given, &self.memory.addresses);
-        let addresses = members::look_up(&topology, leader.as_ref().ok(), self.config, known, self.deadline);
+        let next = leader.as_ref().ok().or(belief.promoting.as_ref());
+        let addresses = members::look_up(&topology, next, self.config, known, self.deadline);
 
         let mut memory = self.memory.clone();
         memory.beliefs = memory.beliefs.after(&belief, &self.facts);
         memory.preferred = Some((origin.source, origin.target.endpoint.clone()));
         memory.addresses.clone_from(&addresses);
         let system = memory.beliefs.system;
-        let found = Found { topology, leader, system, addresses, answered_by, source };
+        let found = Found { topology, leader, promoting: belief.promoting, system, addresses, answered_by, source };
         Look { result: Ok(found), memory }
     }
 

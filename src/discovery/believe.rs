@@ -104,6 +104,8 @@ pub struct Belief {
     pub view: Option<usize>,
     /// Who leads, or why nobody does.
     pub leader: Result<Leader, String>,
+    /// While nobody leads: who is named the leader, and is no primary yet. Whoever verifies that on the connection may try it.
+    pub promoting: Option<Member>,
 }
 
 /// Who leads.
@@ -216,7 +218,8 @@ pub fn judge(beliefs: &Beliefs, facts: &Facts) -> Judgement {
             OwnView::Ask(member) => return Judgement::AskMember(member),
         },
     };
-    Judgement::Believe(Box::new(Belief { view, leader }))
+    let promoting = if leader.is_err() { claims.promoting(beliefs, facts) } else { None };
+    Judgement::Believe(Box::new(Belief { view, leader, promoting }))
 }
 
 /// The members that views name as leaders, each once.
@@ -359,6 +362,15 @@ impl<'a> Claims<'a> {
             }
         }
         None
+    }
+
+    /// Who has the lock, is of our cluster, and says that it is something else than a primary.
+    fn promoting(&self, beliefs: &Beliefs, facts: &Facts) -> Option<Member> {
+        let is_promoting = |claim: &&Claim<'a>| match facts.words.get(&claim.member.endpoint) {
+            Some(Word::Other { system, .. }) => !beliefs.is_foreign(*system),
+            _ => false,
+        };
+        self.0.iter().filter(is_promoting).max_by_key(|claim| claim.timeline()).map(|claim| claim.member.clone())
     }
 
     fn view_of(&self, endpoint: &Endpoint) -> Option<usize> {

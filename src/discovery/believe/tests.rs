@@ -148,6 +148,23 @@ fn moving_needs_the_new_leaders_own_word() {
 }
 
 #[test]
+fn one_that_is_being_promoted_may_be_tried_by_those_who_verify_it() {
+    let reader = Reader::who_knows_a();
+    let promoting = |word: Word| {
+        let mut facts = Facts { views: vec![view("b=6 c")], is_complete: true, ..Facts::default() };
+        facts.words.insert(Endpoint::parse("b", 5432).unwrap(), word);
+        let Judgement::Believe(belief) = judge(&reader.beliefs, &facts) else { panic!() };
+        belief.promoting.map(|member| member.name)
+    };
+    assert_eq!(promoting(replica()), Some("b".into()));
+    for word in
+        [dead(), primary(4, OURS), primary(6, OURS), Word::Other { what: "it is a replica".into(), system: FOREIGN }]
+    {
+        assert_eq!(promoting(word), None);
+    }
+}
+
+#[test]
 fn where_no_api_was_ever_reached_the_endpoints_are_believed() {
     let mut reader = Reader::default();
     assert_eq!(reader.looks(&["a=5 b c"], &[]), Ok("a".into()));
