@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::address::{Endpoint, Host};
 use crate::backoff::{self, Budget};
 use crate::config::{Config, Fallback, ReaderPolicy, Strategy};
 use crate::discovery::probe::Login;
@@ -267,6 +268,20 @@ impl Cluster {
     pub fn refused(&self, route: &Route) {
         self.state.lock().experience.refused(route, clock::boottime());
         self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same, of the replica that is connected to at `server`, if there is one.
+    pub fn refused_at(&self, server: &Endpoint) {
+        let last = self.state.lock().last.clone();
+        let Some(found) = last.as_ref().map(|last| &last.found) else { return };
+        let reach = |member: &_| Route::to(member, &self.config, &found.addresses).ok();
+        let is_there = |route: &Route| {
+            let has_address = route.socket_address().is_some_and(|at| Host::Ip(at.ip()) == server.host);
+            route.port == server.port && (has_address || route.host.is_same_as(&server.host))
+        };
+        if let Some(route) = found.topology.replicas().filter_map(reach).find(is_there) {
+            self.refused(&route);
+        }
     }
 
     /// Which of `count` routes of a reader to take now.

@@ -5,6 +5,8 @@
 //! what has an SQLSTATE of its own is told by that, whatever the language. docs/verdicts.md shows
 //! the table.
 
+use crate::address::{Endpoint, Host, parse_port};
+
 /// What the application was doing when the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -240,9 +242,40 @@ const LOST: &[&str] = &[
     "lost synchronization with server",
 ];
 
+/// The server that a failed connect is about, as libpq names it since PostgreSQL 14:
+/// `connection to server at "db1" (10.0.0.1), port 5432 failed: …`. Its address goes before its name.
+pub fn server_named_in(message: &str) -> Option<Endpoint> {
+    let (_, rest) = message.split_once("connection to server at \"")?;
+    let (host, rest) = rest.split_once('"')?;
+    let (address, rest) = rest.split_once(", port ")?;
+    let address = address.strip_prefix(" (").and_then(|address| address.strip_suffix(')')).unwrap_or(host);
+    let port = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(Endpoint { host: Host::parse(address).ok()?, port: parse_port(port).ok()? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_server_of_a_failed_connect_is_read() {
+        for (message, server) in [
+            ("connection to server at \"127.0.0.12\", port 5432 failed: Connection refused", Some("127.0.0.12:5432")),
+            (
+                "[7] connection to server at \"db1\" (10.0.0.1), port 6432 failed: timeout expired",
+                Some("10.0.0.1:6432"),
+            ),
+            ("connection to server at \"db1\" (::1), port 5432 failed: FATAL:  x", Some("[::1]:5432")),
+            ("connection to server at \"db1\", port 5432 failed", Some("db1:5432")),
+            ("connection to server at \"a b\", port 5432 failed", None),
+            ("connection to server at \"a\", port 99999 failed", None),
+            ("connection to server at \"a", None),
+            ("connection to server on socket \"/tmp/.s.PGSQL.5432\" failed", None),
+            ("", None),
+        ] {
+            assert_eq!(server_named_in(message).map(|server| server.to_string()).as_deref(), server, "{message}");
+        }
+    }
     use Phase::{Autocommit, Commit, Connect, InTransaction, Unknown};
 
     fn fault(sqlstate: &str, message: &str) -> Fault {

@@ -189,9 +189,16 @@ pub(super) extern "C" fn verdict(call: &mut ExecuteData, result: &mut Zval) {
             Ok(named) => {
                 let finding = verdicts::judge(error, phase);
                 if finding.is_suspicious {
-                    named.map_or_else(request::suspect_all, |cluster| cluster.invalidate());
+                    for cluster in named.map_or_else(request::used_clusters, |cluster| vec![cluster]) {
+                        if let Some(server) = &finding.server {
+                            cluster.refused_at(server);
+                        }
+                        cluster.invalidate();
+                    }
                 }
-                verdicts::set_verdict(result, finding.verdict);
+                let verdict = finding.verdict;
+                drop(finding);
+                verdicts::set_verdict(result, verdict);
             }
         }
     });

@@ -110,9 +110,9 @@ pub(super) fn used_names() -> Vec<String> {
     REQUEST.with(|request| request.borrow().used.iter().map(|used| used.name.clone()).collect())
 }
 
-/// Calls every cluster that was used in this request in question.
-pub(super) fn suspect_all() {
-    REQUEST.with(|request| request.borrow().used.iter().for_each(|used| used.cluster.invalidate()));
+/// The clusters used so far.
+pub(super) fn used_clusters() -> Vec<Arc<Cluster>> {
+    REQUEST.with(|request| request.borrow().used.iter().map(|used| Arc::clone(&used.cluster)).collect())
 }
 
 /// Begins a request with nothing of the last one, should a fatal error have kept its end from running: its

@@ -5,7 +5,8 @@ use ext_php_rs::types::{ZendObject, Zval};
 use ext_php_rs::zend::{BailoutGuard, ClassEntry};
 
 use super::zend::{self, Case, Class};
-use crate::verdict::{Fault, Phase, Report, Verdict};
+use crate::address::Endpoint;
+use crate::verdict::{Fault, Phase, Report, Verdict, server_named_in};
 
 /// The class of a phase.
 pub(super) static PHASE: Class = Class::new();
@@ -51,6 +52,14 @@ pub(super) struct Finding {
     pub(super) verdict: Verdict,
     /// Whether it speaks against what is known of the cluster.
     pub(super) is_suspicious: bool,
+    /// The server that could not be connected to, if libpq has named it.
+    pub(super) server: Option<Endpoint>,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, is_suspicious: bool) -> Self {
+        Self { verdict, is_suspicious, server: None }
+    }
 }
 
 /// Reads `error` and its previous ones. If one of them comes from PDO, only those that do count: the
@@ -64,17 +73,17 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
     }
     let chain = chain.get();
     let has_driver = chain.iter().any(|link| link.origin == Origin::Pdo);
-    let mut finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false };
+    let mut finding = Finding::new(Verdict::Unrelated, false);
     // A loss that came later than an exception of hadsn's is not explained by it.
     let mut is_lost = false;
     for link in chain {
         match link.origin {
             Origin::NoServer | Origin::Configuration if is_lost => {}
             // Nothing was connected to, so nothing was done: what is around it only passes that on.
-            Origin::NoServer => finding = Finding { verdict: Verdict::Retry, is_suspicious: true },
-            Origin::Configuration => finding = Finding { verdict: Verdict::Unrelated, is_suspicious: false },
+            Origin::NoServer => finding = Finding::new(Verdict::Retry, true),
+            Origin::Configuration => finding = Finding::new(Verdict::Unrelated, false),
             // Whatever the phase: it was COMMIT then.
-            Origin::CommitUnknown => finding = Finding { verdict: Verdict::InDoubt, is_suspicious: true },
+            Origin::CommitUnknown => finding = Finding::new(Verdict::InDoubt, true),
             Origin::Other if has_driver => {}
             Origin::Pdo | Origin::Other => {
                 let fault = link.fault();
@@ -82,6 +91,9 @@ pub(super) fn judge(error: &ZendObject, phase: Phase) -> Finding {
                 is_lost |= fault == Fault::Lost;
                 finding.is_suspicious |= fault.is_suspicious() && verdict != Verdict::Unrelated;
                 finding.verdict = finding.verdict.max(verdict);
+                if matches!(fault, Fault::Refused | Fault::NotConnected | Fault::NotAccepting) {
+                    finding.server = finding.server.or_else(|| server_named_in(&link.message));
+                }
             }
         }
     }

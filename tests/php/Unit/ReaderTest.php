@@ -389,4 +389,43 @@ final class ReaderTest extends UnitTestCase
             self::assertEqualsWithDelta($calls / $parts, $count, $calls / $parts * 0.05, $dsn);
         }
     }
+
+    public function testAReplicaThatRefusesIsLeftOutAndNeverAllOfThem(): void
+    {
+        self::configure($this->cluster(...Nodes::healthy()), 'ttl=1m');
+        HaDsn::reader();
+
+        HaDsn::verdict(self::refusedBy('127.0.2.2'), HaDsn\Phase::Connect);
+        self::assertSame(['127.0.2.3'], self::readers(20));
+        HaDsn::verdict(self::refusedBy('127.0.2.3'), HaDsn\Phase::Connect, 'default');
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::readers(20));
+    }
+
+    public function testTheLeaderIsNotLeftOut(): void
+    {
+        self::configure($this->cluster(...Nodes::healthy()), 'ttl=1m');
+        HaDsn::writer();
+
+        HaDsn::verdict(self::refusedBy('127.0.2.1'), HaDsn\Phase::Connect);
+        self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::readers(20));
+    }
+
+    /** What PDO says of a server at which nobody listens. */
+    private static function refusedBy(string $host): \Throwable
+    {
+        return self::thrown(static fn () => new \PDO("pgsql:host=$host;port=5432", 'u', 'p'));
+    }
+
+    /** @return list<string> the hosts that calls of reader() lead to */
+    private static function readers(int $calls): array
+    {
+        $hosts = [];
+        for ($i = 0; $i < $calls; $i++) {
+            $hosts[self::host(HaDsn::reader())] = true;
+        }
+        ksort($hosts);
+
+        return array_keys($hosts);
+    }
 }
