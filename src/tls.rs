@@ -1,6 +1,7 @@
 //! TLS: whom to trust and who we are, made into a configuration of rustls. The one place that makes one, for Patroni's
 //! REST API and for PostgreSQL.
 
+pub(crate) mod der;
 mod explain;
 mod validity;
 mod verifier;

@@ -2,6 +2,8 @@
 
 use rustls::pki_types::UnixTime;
 
+use super::der::element;
+
 /// From when until when a certificate is valid (RFC 5280 sections 4.1 and 4.1.2.5); `None` when it can't be read.
 pub(super) fn validity(certificate: &[u8]) -> Option<(UnixTime, UnixTime)> {
     let mut rest = certificate;
@@ -26,26 +28,9 @@ pub(super) fn written(moment: UnixTime) -> String {
     format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// The content of the next element of DER (X.690 section 8.1), which is to have this tag.
+/// The content of the next element, which is to have this tag.
 fn expect<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     element(rest).filter(|(found, _)| *found == tag).map(|(_, content)| content)
-}
-
-/// Tag and content of the next element of DER. A certificate has no tags of several bytes here, and no lengths of
-/// more than three.
-fn element<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
-    let [tag, length, behind @ ..] = *rest else { return None };
-    let (length, behind) = match usize::from(*length) {
-        short @ 0..=0x7F => (short, behind),
-        long @ 0x81..=0x83 => {
-            let (bytes, behind) = behind.split_at_checked(long - 0x80)?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), behind)
-        }
-        _ => return None,
-    };
-    let (content, behind) = behind.split_at_checked(length)?;
-    *rest = behind;
-    Some((*tag, content))
 }
 
 /// UTCTime `YYMMDDHHMMSSZ`, whose years are 1950 to 2049, or GeneralizedTime `YYYYMMDDHHMMSSZ`. What was before 1970

@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
+use crate::tls::der::element;
+
 /// The hash of `certificate` (DER) by the function of its signature; SHA-256 for MD5 and SHA-1. `None` where a
 /// signature has none that PostgreSQL uses (Ed25519).
 pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
@@ -42,22 +44,6 @@ fn pss_hash(mut parameters: &[u8]) -> Option<Hash> {
 
 fn known(identifier: &[u8], table: &[(&[u8], Hash)]) -> Option<Hash> {
     table.iter().find(|(known, _)| *known == identifier).map(|(_, hash)| *hash)
-}
-
-/// Tag and content of the next element of DER (X.690 section 8.1).
-fn element<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
-    let [tag, length, behind @ ..] = *rest else { return None };
-    let (length, behind) = match usize::from(*length) {
-        short @ 0..=0x7F => (short, behind),
-        long @ 0x81..=0x83 => {
-            let (bytes, behind) = behind.split_at_checked(long - 0x80)?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), behind)
-        }
-        _ => return None,
-    };
-    let (content, behind) = behind.split_at_checked(length)?;
-    *rest = behind;
-    Some((*tag, content))
 }
 
 /// 1.2.840.113549.1.1.10.
