@@ -14,6 +14,7 @@ ifneq ($(wildcard /usr/lib/llvm-14/lib),)
 export LIBCLANG_PATH ?= /usr/lib/llvm-14/lib
 endif
 
+comma := ,
 step = printf '\n=== %s\n' "$(1)"
 
 .PHONY: help demo test test-unit bench build install-build install-lab check-rust test-php-unit test-php-lab valgrind clean
@@ -76,6 +77,9 @@ test-php-lab: build
 	trap '$(SUDO) tests/lab/lab down' EXIT
 	$(SUDO) tests/lab/lab up
 	$(SUDO) $(PHPUNIT) --testsuite lab
+	$(call step,PHPUnit: the lab with TLS$(comma) DNS and a standby cluster)
+	$(SUDO) tests/lab/lab up --tls --dns --dr
+	$(SUDO) $(PHPUNIT) --testsuite sources
 
 valgrind: install-lab build
 	$(call step,the unit suite under valgrind)

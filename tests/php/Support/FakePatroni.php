@@ -18,13 +18,15 @@ final class FakePatroni
     private readonly int $port;
     private int $version = 0;
 
-    public function __construct(Answer $answer)
+    /** @param string|null $certificate a file NAME.pem, with its key in NAME.key, to speak HTTPS with */
+    public function __construct(Answer $answer, ?string $certificate = null)
     {
         $this->directory = new Directory();
         $this->answers($answer);
         $refused = [];
         do {
-            $process = new Process([PHP_BINARY, '-n', __DIR__ . '/fake-patroni.php', $this->directory->path]);
+            $arguments = [$this->directory->path, ...($certificate === null ? [] : [$certificate])];
+            $process = new Process([PHP_BINARY, '-n', __DIR__ . '/fake-patroni.php', ...$arguments]);
             $port = (int) $process->waitFor('~:(\d+)\n~', 20.0)[1];
             // Held open until there is another one, so that the system can't give out the same port again.
             $refused[] = $process;
@@ -41,9 +43,9 @@ final class FakePatroni
     }
 
     /** `127.0.0.1:port`, as it stands in a source URL. */
-    public function address(): string
+    public function address(string $host = '127.0.0.1'): string
     {
-        return "127.0.0.1:$this->port";
+        return "$host:$this->port";
     }
 
     /** From the next request on it answers like this. */

@@ -14,9 +14,12 @@ abstract class LabTestCase extends UnitTestCase
     /** Whether a commit waits for a replica, so that no crash can lose it. */
     protected const SYNCHRONOUS = false;
 
+    /** What else there is to be in the lab: options of `lab up`. */
+    protected const OPTIONS = [];
+
     public static function setUpBeforeClass(): void
     {
-        Lab::up(static::SYNCHRONOUS);
+        Lab::up(static::SYNCHRONOUS, ...static::OPTIONS);
     }
 
     protected function setUp(): void

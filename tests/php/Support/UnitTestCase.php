@@ -29,10 +29,14 @@ abstract class UnitTestCase extends TestCase
         $this->fakes = [];
     }
 
-    /** Starts a Patroni; it ends with the test. */
-    protected function patroni(Answer $answer): FakePatroni
+    /**
+     * Starts a Patroni; it ends with the test.
+     *
+     * @param string|null $certificate as {@see FakePatroni} takes it
+     */
+    protected function patroni(Answer $answer, ?string $certificate = null): FakePatroni
     {
-        return $this->fakes[] = new FakePatroni($answer);
+        return $this->fakes[] = new FakePatroni($answer, $certificate);
     }
 
     /**

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * The process behind FakePatroni. Argument: a directory, with the file `answers` in it, which may be replaced at any time;
- * every request is a line of the file `log`. Ends with its standard input.
+ * The process behind FakePatroni. Arguments: a directory, with the file `answers` in it, which may be replaced at any time;
+ * every request is a line of the file `log`; and the file of a certificate, if it is to speak TLS. Ends with its standard input.
  */
 
 declare(strict_types=1);
@@ -19,21 +19,26 @@ final class Connection
     public bool $hold = false;
 
     /** @param resource $socket */
-    public function __construct(public readonly mixed $socket)
+    public function __construct(public readonly mixed $socket, public bool $isReady)
     {
     }
 }
 
 final class Server
 {
+    private const TLS = STREAM_CRYPTO_METHOD_TLSv1_2_SERVER | STREAM_CRYPTO_METHOD_TLSv1_3_SERVER;
+
     /** @var array<int, Connection> */
     private array $connections = [];
     private int $version = 0;
     private int $turn = 0;
 
     /** @param resource $listener */
-    public function __construct(private readonly mixed $listener, private readonly string $directory)
-    {
+    public function __construct(
+        private readonly mixed $listener,
+        private readonly string $directory,
+        private readonly ?string $certificate,
+    ) {
     }
 
     public function run(): void
@@ -87,12 +92,26 @@ final class Server
             return;
         }
         stream_set_blocking($socket, false);
-        $this->connections[(int) $socket] = new Connection($socket);
+        if ($this->certificate !== null) {
+            stream_context_set_option($socket, ['ssl' => [
+                'local_cert' => $this->certificate,
+                'local_pk' => substr($this->certificate, 0, -strlen('pem')) . 'key',
+            ]]);
+        }
+        $this->connections[(int) $socket] = new Connection($socket, $this->certificate === null);
     }
 
     /** Whether the connection goes on. */
     private function read(Connection $connection): bool
     {
+        if (!$connection->isReady) {
+            // True when the handshake is done, 0 while it is not.
+            $done = stream_socket_enable_crypto($connection->socket, true, self::TLS);
+            if ($done !== true) {
+                return $done === 0;
+            }
+            $connection->isReady = true;
+        }
         $bytes = fread($connection->socket, 65536);
         if ($bytes === '' || $bytes === false) {
             return !feof($connection->socket);
@@ -167,4 +186,4 @@ if ($listener === false) {
     exit(1);
 }
 echo stream_socket_get_name($listener, false), "\n";
-(new Server($listener, $argv[1]))->run();
+(new Server($listener, $argv[1], $argv[2] ?? null))->run();

@@ -8,6 +8,8 @@ use HaDsn;
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\FakePatroni;
 use HaDsn\Tests\Support\Nodes;
+use HaDsn\Tests\Support\Php;
+use HaDsn\Tests\Support\Process;
 use HaDsn\Tests\Support\UnitTestCase;
 
 /**
@@ -22,6 +24,17 @@ final class ReaderTest extends UnitTestCase
         self::configure($this->three(), 'ttl=10m');
 
         self::assertShares(3, self::tally(HaDsn::reader(...)));
+    }
+
+    public function testProcessesShareCallsEvenly(): void
+    {
+        self::assertShares(3, $this->tallyOfForks(30, 1000));
+    }
+
+    public function testProcessesThatReadOnceShareCallsEvenly(): void
+    {
+        // Each begins where chance puts it: a quarter is more than five standard deviations.
+        self::assertShares(3, $this->tallyOfForks(900, 1), 900, 0.25);
     }
 
     public function testRoundRobinTakesTurns(): void
@@ -381,12 +394,44 @@ final class ReaderTest extends UnitTestCase
         return $counts;
     }
 
-    /** @param array<string, int> $counts */
-    private static function assertShares(int $parts, array $counts, int $calls = self::CALLS): void
+    /** @return array<string, int> how often each DSN came in children that a process has forked after its first call */
+    private function tallyOfForks(int $forks, int $calls): array
+    {
+        $code = <<<'PHP'
+            [, $forks, $calls] = $argv;
+            HaDsn::reader();
+            [$ours, $theirs] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, STREAM_IPPROTO_IP);
+            $counts = [];
+            for ($i = 0; $i < $forks; $i++) {
+                if (pcntl_fork() === 0) {
+                    for ($j = 0; $j < $calls; $j++) {
+                        $dsn = HaDsn::reader();
+                        $counts[$dsn] = ($counts[$dsn] ?? 0) + 1;
+                    }
+                    fwrite($theirs, json_encode($counts) . "\n");
+                    exit;
+                }
+                foreach (json_decode(fgets($ours), true) as $dsn => $count) {
+                    $all[$dsn] = ($all[$dsn] ?? 0) + $count;
+                }
+                pcntl_wait($status);
+            }
+            echo json_encode($all);
+            PHP;
+        $command = [...Php::command(), '-r', $code, '--', (string) $forks, (string) $calls];
+
+        return (new Process($command, ['HADSN_URL' => self::url($this->three(), 'ttl=10m')]))->wait(120.0)->json();
+    }
+
+    /**
+     * @param array<string, int> $counts
+     * @param float              $tolerance the part of its share by which a count may be off
+     */
+    private static function assertShares(int $parts, array $counts, int $calls = self::CALLS, float $tolerance = 0.05): void
     {
         self::assertCount($parts, $counts);
         foreach ($counts as $dsn => $count) {
-            self::assertEqualsWithDelta($calls / $parts, $count, $calls / $parts * 0.05, $dsn);
+            self::assertEqualsWithDelta($calls / $parts, $count, $calls / $parts * $tolerance, $dsn);
         }
     }
 
