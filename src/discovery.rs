@@ -161,11 +161,13 @@ impl Inquiry<'_> {
 
     /// Whether a source is to be asked after what those before it have said.
     fn has_to_ask(&self, source: &Source) -> bool {
-        let is_standby_cluster = |view: &View| view.topology.standby_leader().is_some();
+        let knows_no_leader =
+            |view: &View| view.topology.standby_leader().is_some() || view.topology.is_paused && view.leader.is_err();
         match source.kind {
             SourceKind::Patroni { .. } => true,
-            // A server that Patroni has not called the leader may be one that it is about to demote.
-            SourceKind::Postgresql => self.facts.views.iter().all(is_standby_cluster),
+            // A server that Patroni does not call the leader may be one that it is about to demote; unless it is in
+            // maintenance mode, or of a standby cluster.
+            SourceKind::Postgresql => self.facts.views.iter().all(knows_no_leader),
         }
     }
 

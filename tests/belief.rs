@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use hadsn::address::Endpoint;
-use hadsn::discovery::believe::{Belief, Beliefs, Facts, Judgement, View, Word, judge};
+use hadsn::discovery::believe::{Belief, Beliefs, Facts, Judgement, View, Word, Writer, judge};
 use hadsn::topology::{Member, Role, Topology};
 use proptest::prelude::*;
 
@@ -244,8 +244,19 @@ proptest! {
         go_through(&steps, |before, belief, _, now, step, _| {
             let is_honest = step.manners.iter().all(|manner| matches!(manner, Manner::True | Manner::Silent));
             let answers = step.manners.iter().any(|manner| matches!(manner, Manner::True));
-            let is_restored = before.highest.is_some_and(|highest| now.timeline < highest);
-            if let Some(node) = now.leader && is_honest && answers && step.in_reach[node] && !is_restored {
+            // Who is not on a new timeline was restored, or is a rival: then more have to agree.
+            let is_known = |node| {
+                let is_same = |writer: &Writer| {
+                    writer.member.endpoint == endpoint(node) && writer.member.timeline == Some(now.timeline)
+                };
+                before.writer.as_ref().is_some_and(is_same)
+            };
+            let is_new = before.highest.is_none_or(|highest| now.timeline > highest);
+            if let Some(node) = now.leader
+                && is_honest
+                && answers
+                && step.in_reach[node]
+                && (is_new || is_known(node)) {
                 assert_eq!(belief.leader.as_ref().map(|leader| &leader.member.endpoint), Ok(&endpoint(node)));
             }
         });

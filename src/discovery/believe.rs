@@ -179,6 +179,15 @@ impl Beliefs {
         matches!((self.highest, timeline), (Some(highest), Some(timeline)) if timeline < highest)
     }
 
+    /// Whether the confirmed leader is another server on the same timeline. One that only changed its address keeps its name.
+    fn is_rival(&self, member: &Member, timeline: Option<u32>) -> bool {
+        let Some(Writer { member: known, is_confirmed: true }) = &self.writer else { return false };
+        timeline.is_some()
+            && timeline == known.timeline
+            && known.endpoint != member.endpoint
+            && known.name != member.name
+    }
+
     fn is_writer(&self, member: &Member) -> bool {
         let Some(Writer { member: known, .. }) = &self.writer else { return false };
         let is_same_timeline = member.timeline.is_none() || member.timeline == known.timeline;
@@ -201,12 +210,14 @@ pub fn judge(beliefs: &Beliefs, facts: &Facts) -> Judgement {
     let leader = if has_accepted {
         claims.best(is_dubious)
     } else {
-        match claims.exception(beliefs, facts) {
+        // Told ones go before the last leader; those that nobody would expect come after it.
+        let exception = claims.exception(beliefs, facts);
+        match exception.filter(|_| !claims.has_rival()) {
             Some(leader) => Ok(leader),
             None => match kept(beliefs, facts, &claims) {
                 Keep::Yes(leader) => Ok(*leader),
                 Keep::Ask(member) => return Judgement::AskWriter(member),
-                Keep::No => Err(claims.why_nobody(beliefs, facts)),
+                Keep::No => claims.exception(beliefs, facts).ok_or_else(|| claims.why_nobody(beliefs, facts)),
             },
         }
     };
@@ -238,12 +249,26 @@ struct Claim<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
     Kept,
-    Confirmed { timeline: Option<u32>, system: Option<u64> },
+    Confirmed {
+        timeline: Option<u32>,
+        system: Option<u64>,
+    },
     Unasked,
     Told,
     OutOfReach,
-    Lower { timeline: Option<u32>, system: Option<u64> },
-    Foreign { timeline: Option<u32>, system: Option<u64> },
+    Lower {
+        timeline: Option<u32>,
+        system: Option<u64>,
+    },
+    Foreign {
+        timeline: Option<u32>,
+        system: Option<u64>,
+    },
+    /// Confirmed, and on the very timeline of the last leader, which is another server: a promotion would have begun a new one.
+    Rival {
+        timeline: Option<u32>,
+        system: Option<u64>,
+    },
     Denied(String),
 }
 
@@ -354,7 +379,7 @@ impl<'a> Claims<'a> {
             let is_abandoned = !facts.views.iter().flat_map(|view| &view.topology.members).any(serves_higher);
             let is_let_through = match claim.standing {
                 Standing::Lower { .. } => all_agree && is_abandoned,
-                Standing::Foreign { .. } => all_agree,
+                Standing::Foreign { .. } | Standing::Rival { .. } => all_agree,
                 _ => false,
             };
             if is_let_through || claim.standing == Standing::OutOfReach {
@@ -371,6 +396,10 @@ impl<'a> Claims<'a> {
             _ => false,
         };
         self.0.iter().filter(is_promoting).max_by_key(|claim| claim.timeline()).map(|claim| claim.member.clone())
+    }
+
+    fn has_rival(&self) -> bool {
+        self.0.iter().any(|claim| matches!(claim.standing, Standing::Rival { .. }))
     }
 
     fn view_of(&self, endpoint: &Endpoint) -> Option<usize> {
@@ -401,7 +430,8 @@ impl Claim<'_> {
         match &self.standing {
             Standing::Confirmed { timeline, .. }
             | Standing::Lower { timeline, .. }
-            | Standing::Foreign { timeline, .. } => *timeline,
+            | Standing::Foreign { timeline, .. }
+            | Standing::Rival { timeline, .. } => *timeline,
             _ => self.member.timeline,
         }
     }
@@ -411,7 +441,8 @@ impl Claim<'_> {
             Standing::Kept => Ground::Kept,
             Standing::Confirmed { timeline, system }
             | Standing::Lower { timeline, system }
-            | Standing::Foreign { timeline, system } => Ground::Confirmed { timeline, system },
+            | Standing::Foreign { timeline, system }
+            | Standing::Rival { timeline, system } => Ground::Confirmed { timeline, system },
             Standing::OutOfReach => Ground::OutOfReach,
             Standing::Unasked | Standing::Told | Standing::Denied(_) => Ground::Told,
         };
@@ -439,6 +470,14 @@ impl Claim<'_> {
             Standing::Foreign { .. } => text.push_str(
                 "belongs to another cluster (another system identifier): HaDsn::forget() accepts it, if the cluster was made anew",
             ),
+            Standing::Rival { timeline, .. } => {
+                let known = beliefs.writer.as_ref().map_or_else(String::new, |writer| shown(&writer.member.name));
+                let _ = write!(
+                    text,
+                    "is on {}, as is {known}, which was confirmed before: HaDsn::forget() accepts it, if that is how it should be",
+                    on(*timeline)
+                );
+            }
             _ => return None,
         }
         Some(text)
@@ -455,6 +494,8 @@ fn standing(member: &Member, is_in_reach: bool, beliefs: &Beliefs, facts: &Facts
                 Standing::Foreign { timeline, system }
             } else if beliefs.is_lower(timeline) {
                 Standing::Lower { timeline, system }
+            } else if beliefs.is_rival(member, timeline) {
+                Standing::Rival { timeline, system }
             } else {
                 Standing::Confirmed { timeline, system }
             }
@@ -478,14 +519,18 @@ enum Keep {
 /// Whether the last writer stays: nobody else is confirmed, and its PostgreSQL says that it is a primary. In a
 /// maintenance pause nobody replaces it, so that libpq's own check will do where hadsn can't log in.
 fn kept(beliefs: &Beliefs, facts: &Facts, claims: &Claims<'_>) -> Keep {
-    let Some(Writer { member, is_confirmed: true }) = &beliefs.writer else { return Keep::No };
-    let yes = || Keep::Yes(Box::new(Leader { member: member.clone(), ground: Ground::Kept }));
+    let Some(Writer { member, is_confirmed }) = &beliefs.writer else { return Keep::No };
+    let yes = |ground| Keep::Yes(Box::new(Leader { member: member.clone(), ground }));
     match &facts.sql {
         None if facts.can_ask_sql => Keep::Ask(Box::new(member.clone())),
-        None if claims.0.is_empty() && facts.views.iter().any(|view| view.topology.is_paused) => yes(),
+        None if claims.0.is_empty() && facts.views.iter().any(|view| view.topology.is_paused) => yes(Ground::Kept),
         Some(Word::Primary { timeline, system }) => {
             let is_older = matches!((timeline, member.timeline), (Some(now), Some(then)) if *now < then);
-            if is_older || beliefs.is_foreign(*system) { Keep::No } else { yes() }
+            match is_older || beliefs.is_foreign(*system) {
+                true => Keep::No,
+                false if *is_confirmed => yes(Ground::Kept),
+                false => yes(Ground::Confirmed { timeline: timeline.or(member.timeline), system: *system }),
+            }
         }
         _ => Keep::No,
     }

@@ -320,12 +320,39 @@ fn of_two_primaries_the_higher_timeline_is_written_to() {
     let mut reader = Reader::who_knows_a();
     assert_eq!(reader.looks(&["b=6 a c"], &words), Ok("b".into()));
     // The same timeline twice: the one that led before.
-    assert_eq!(reader.looks(&["c=6 a", "b=6 a"], &words), Ok("c".into()), "whoever asks one endpoint hears one");
+    assert_eq!(reader.looks(&["c=6 a", "b=6 a"], &words), Ok("b".into()));
     let both = Facts { views: vec![view("c=6 a"), view("b=6 a")], is_complete: true, ..Facts::default() };
     let mut facts = both.clone();
     facts.words.extend([(Endpoint::parse("b", 5432).unwrap(), primary(6, OURS))]);
     let Judgement::Believe(belief) = judge(&reader.beliefs, &facts) else { panic!() };
-    assert_eq!(belief.leader.unwrap().member.name, "c");
+    assert_eq!(belief.leader.unwrap().member.name, "b");
+}
+
+#[test]
+fn a_rival_on_the_same_timeline_is_taken_only_when_nobody_speaks_for_the_last_leader() {
+    let words = [("c", primary(5, OURS))];
+    let rival = || vec![Some(view("c=5")), None, None];
+    let mut reader = Reader::who_knows_a();
+    is_refused(reader.looks_at(rival(), &words, None), "is on timeline 5, as is \"a\", which was confirmed before");
+    assert_eq!(reader.looks_at(rival(), &words, Some(primary(5, OURS))), Ok("a".into()));
+    assert_eq!(reader.looks(&["c=5", "a=5 b"], &words), Ok("a".into()));
+    assert_eq!(reader.looks(&["c=5", "c=5"], &words), Ok("c".into()));
+
+    // The same server at another address is none.
+    let mut moved = view("a=5 b c");
+    moved.topology.members[0].endpoint = Endpoint::parse("a2", 5432).unwrap();
+    moved.leader = Ok((moved.topology.members[0].clone(), true));
+    let mut reader = Reader::who_knows_a();
+    assert_eq!(reader.looks_at(vec![Some(moved), None, None], &[("a", primary(5, OURS))], None), Ok("a".into()));
+    assert_eq!(reader.beliefs.writer.unwrap().member.endpoint.to_string(), "a2:5432");
+}
+
+#[test]
+fn a_leader_that_was_only_told_stays_on_the_word_of_its_postgresql() {
+    let mut reader = Reader::default();
+    assert_eq!(reader.looks(&["a=5 b c"], &[]), Ok("a".into()));
+    assert_eq!(reader.looks_at(vec![Some(view("b c"))], &[], Some(primary(5, OURS))), Ok("a".into()));
+    assert_eq!((reader.beliefs.highest, reader.beliefs.system), (Some(5), OURS));
 }
 
 #[test]

@@ -440,10 +440,17 @@ final class ReaderTest extends UnitTestCase
         self::configure($this->cluster(...Nodes::healthy()), 'ttl=1m');
         HaDsn::reader();
 
-        HaDsn::verdict(self::refusedBy('127.0.2.2'), HaDsn\Phase::Connect);
-        self::assertSame(['127.0.2.3'], self::readers(20));
-        HaDsn::verdict(self::refusedBy('127.0.2.3'), HaDsn\Phase::Connect, 'default');
-        self::assertSame(['127.0.2.2', '127.0.2.3'], self::readers(20));
+        $refused = [self::refusedBy('127.0.2.2'), self::refusedBy('127.0.2.3')];
+        // They are left out for five seconds: on a machine that was asleep for so long it is tried again.
+        for ($begin = null; $begin === null || hrtime(true) - $begin > 4e9;) {
+            $begin = hrtime(true);
+            HaDsn::verdict($refused[0], HaDsn\Phase::Connect);
+            $one = self::readers(20);
+            HaDsn::verdict($refused[1], HaDsn\Phase::Connect, 'default');
+            $both = self::readers(20);
+            self::assertSame(['127.0.2.2', '127.0.2.3'], $both);
+        }
+        self::assertSame(['127.0.2.3'], $one);
     }
 
     public function testTheLeaderIsNotLeftOut(): void
