@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Support;
 
 /**
- * An application that goes on doing the same in a process of its own: the script loop.php.
+ * An application that goes on doing the same in a process of its own: the script loop.php, or one that says the same.
  */
 final class Loop
 {
@@ -13,13 +13,14 @@ final class Loop
     private readonly Process $process;
 
     /**
-     * @param string $role `writer` (a row every 10 ms) or `reader` (a connection and a query every 10 ms)
-     * @param string $url  the source of its cluster
+     * @param string $role   `writer` (a row every 10 ms) or `reader` (a connection and a query every 10 ms)
+     * @param string $url    the source of its cluster
+     * @param string $script what it runs
      */
-    public function __construct(string $role, string $url = Lab::URL)
+    public function __construct(string $role, string $url = Lab::URL, string $script = __DIR__ . '/loop.php')
     {
         $this->directory = new Directory();
-        $this->process = new Process([...Php::command(), __DIR__ . '/loop.php', $role, $this->log()], ['HADSN_URL' => $url]);
+        $this->process = new Process([...Php::command(), $script, $role, $this->log()], ['HADSN_URL' => $url]);
     }
 
     /**
