@@ -23,13 +23,14 @@ final class HaDsnDriver extends AbstractDriverMiddleware
     public function __construct(
         private readonly Driver $driver,
         private readonly string $cluster,
+        private readonly string $role,
         private readonly ?LoggerInterface $logger,
     ) {
         parent::__construct($driver);
     }
 
     /**
-     * Connects to the leader, or as the parameter `hadsn` says: `writer`, `reader`, or an array with the keys `role`, `cluster`,
+     * Connects as the middleware says, or as the parameter `hadsn` says: `writer`, `reader`, or an array with the keys `role`, `cluster`,
      * `max_lag` (bytes) and `after` (a token of HaDsn::position()).
      *
      * @param array<string, mixed> $params
@@ -74,9 +75,9 @@ final class HaDsnDriver extends AbstractDriverMiddleware
     {
         $wanted = $params['hadsn'] ?? [];
         if (!\is_array($wanted)) {
-            $wanted = ['role' => $wanted === true ? 'writer' : $wanted];
+            $wanted = $wanted === true ? [] : ['role' => $wanted];
         }
-        $wanted += ['cluster' => $this->cluster];
+        $wanted += ['role' => $this->role, 'cluster' => $this->cluster];
         if (isset($params['dbname'])) {
             $wanted['dbname'] = $params['dbname'];
         }

@@ -18,24 +18,26 @@ use Psr\Log\LoggerInterface;
  *         $configuration,
  *     );
  *
- * Host and port are not needed; where the extension is not loaded they are used. For other roles than the leader, see
- * {@see HaDsnDriver::connect()}. What breaks in a failover is a `ConnectionLost`, upon which DBAL closes the connection and
+ * Host and port are not needed; where the extension is not loaded they are used. A single connection may ask for another role or
+ * cluster: see {@see HaDsnDriver::connect()}. What breaks in a failover is a `ConnectionLost`, upon which DBAL closes the connection and
  * makes a new one for the next statement; it repeats nothing by itself.
  */
 final class Middleware implements DriverMiddleware
 {
     /**
      * @param string               $cluster the cluster that is meant, unless the parameters of a connection name another one
+     * @param string               $role    `writer` or `reader`, unless they name another one
      * @param LoggerInterface|null $logger  is told once if the extension is not loaded
      */
     public function __construct(
         private readonly string $cluster = 'default',
+        private readonly string $role = 'writer',
         private readonly ?LoggerInterface $logger = null,
     ) {
     }
 
     public function wrap(Driver $driver): Driver
     {
-        return new HaDsnDriver($driver, $this->cluster, $this->logger);
+        return new HaDsnDriver($driver, $this->cluster, $this->role, $this->logger);
     }
 }

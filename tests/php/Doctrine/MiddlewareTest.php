@@ -49,6 +49,8 @@ final class MiddlewareTest extends LabTestCase
         self::assertNotSame($leader, self::serverOf(self::connection(['hadsn' => 'reader'])));
         self::assertNotSame($leader, self::serverOf(self::connection(['hadsn' => ['role' => 'reader', 'max_lag' => 1 << 30]])));
         self::assertSame($leader, self::serverOf(self::connection(['hadsn' => true])));
+        self::assertNotSame($leader, self::serverOf(self::connection(middleware: new Middleware(role: 'reader'))));
+        self::assertSame($leader, self::serverOf(self::connection(['hadsn' => 'writer'], new Middleware(role: 'reader'))));
         HaDsn::configure(Lab::URL, 'other');
         self::assertSame($leader, self::serverOf(self::connection(['hadsn' => ['cluster' => 'other']])));
     }
@@ -163,10 +165,10 @@ final class MiddlewareTest extends LabTestCase
     }
 
     /** @param array<string, mixed> $more */
-    private static function connection(array $more = []): Connection
+    private static function connection(array $more = [], Middleware $middleware = new Middleware()): Connection
     {
         $configuration = new Configuration();
-        $configuration->setMiddlewares([new Middleware()]);
+        $configuration->setMiddlewares([$middleware]);
 
         return DriverManager::getConnection($more + self::CREDENTIALS, $configuration);
     }
