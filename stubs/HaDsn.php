@@ -42,14 +42,20 @@ final class HaDsn
      *
      * The text is one or more source URLs, separated by white space and tried in order:
      *
-     *     patroni://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…][/DATABASE][?OPTION=VALUE[&OPTION=VALUE…]]
+     *     SCHEME://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…][/DATABASE][?OPTION=VALUE[&OPTION=VALUE…]]
      *
-     * The hosts are Patroni's REST API (port 8008 unless one is given; IPv6 addresses in brackets). User and password
-     * are those of the database; only {@see HaDsn::conninfo()} hands them on, PDO takes them beside the DSN. Options,
-     * credentials and the database stand on the first source. Values are percent-encoded; a `+` is a plus.
+     * | scheme                                | who is asked                                                            |
+     * |---------------------------------------|-------------------------------------------------------------------------|
+     * | `patroni`, `patroni+https`            | Patroni's REST API, port 8008 unless one is given                       |
+     * | `patroni+srv`, `patroni+https+srv`    | the same, at the hosts in the SRV records of `_patroni._tcp.HOST`       |
+     * | `postgresql`                          | the servers themselves, by SQL, port 5432 unless one is given           |
+     * | `postgresql+srv`                      | the same, at the hosts in the SRV records of `_postgresql._tcp.HOST`    |
      *
-     * Not available yet: the schemes `patroni+https://`, `patroni+srv://`, `patroni+https+srv://`, `postgresql://` and
-     * `postgresql+srv://`. Durations are written `250ms`, `5s` or `2m`, a day at most; a bare number is refused. Sizes
+     * IPv6 addresses stand in brackets. User and password are those of the database: servers are asked with them, and
+     * {@see HaDsn::conninfo()} and {@see HaDsn::connect()} use them; PDO takes them beside the DSN. Options, credentials and
+     * the database stand on the first source. Values are percent-encoded; a `+` is a plus.
+     *
+     * Durations are written `250ms`, `5s` or `2m`, a day at most; a bare number is refused. Sizes
      * are bytes, alone (`65536`) or with `KiB`, `MiB`, `GiB`, `TiB` (powers of 1024) or `kB`, `MB`, `GB`, `TB` (powers
      * of 1000).
      *
@@ -62,10 +68,14 @@ final class HaDsn
      * | `max_stale`        | how long the last good answer may be used while every source is silent      | `5m`        |
      * | `timeout`          | one look, over all endpoints together                                       | `2s`        |
      * | `hedge`            | how long the first endpoint may take before the others are asked beside it  | `100ms`     |
-     * | `connect_timeout`  | one attempt to connect; in `conninfo()` only, PDO has `PDO::ATTR_TIMEOUT`   | `3s`        |
+     * | `connect_timeout`  | one attempt to connect; for a bare DSN PDO has `PDO::ATTR_TIMEOUT`          | `3s`        |
      * | `failover_timeout` | how long a caller waits for a new leader                                    | `60s` in CLI, else `10s` |
      * | `patroni_user`     | user of the REST API (HTTP Basic authentication), without a colon           | none        |
      * | `patroni_password` | its password                                                                | none        |
+     * | `patroni_cafile`   | PEM file of the CA that signs its certificates                              | the system's |
+     * | `patroni_cert`     | PEM file of a client certificate for it                                     | none        |
+     * | `patroni_key`      | PEM file of the key to that                                                 | none        |
+     * | `nameserver`       | `HOST[:PORT]` of the DNS server for SRV records                             | the system's |
      *
      * A leader is handed out without a look for `2 × poll + timeout` after it was seen, `ttl` at most; replicas for `ttl`.
      *
@@ -73,7 +83,7 @@ final class HaDsn
      *
      * | option            | meaning                                                                      | default       |
      * |-------------------|------------------------------------------------------------------------------|---------------|
-     * | `reader`          | `round_robin`, `random` or `least_lag` (`nearest`: not available yet)        | `round_robin` |
+     * | `reader`          | `round_robin`, `random`, `least_lag` or `nearest`                            | `round_robin` |
      * | `max_lag`         | a replica further behind (bytes), or by an unknown number, is not read from  | none          |
      * | `reader_sync`     | `on`: only synchronous and quorum standbys                                   | `off`         |
      * | `reader_fallback` | when no replica is left: `writer`, or `error` for a NoReplicaException       | `writer`      |
@@ -97,9 +107,8 @@ final class HaDsn
      * | `keepalives_interval` | seconds between two keepalives, without a unit                    | `3`     |
      * | `keepalives_count`    | how many lost keepalives end the connection                       | `3`     |
      *
-     * Known, and not available yet: `max_waiters` (how many processes may wait for a leader at a time), `nameserver`
-     * (`HOST:PORT` of a DNS server), `patroni_cafile`, `patroni_cert`, `patroni_key` (TLS of the REST API), and
-     * `proof=ledger` and `proof=xid` (how a commit in doubt is settled; `proof=off` is the default).
+     * Known, and not available yet: `max_waiters` (how many processes may wait for a leader at a time), and `proof=ledger`
+     * and `proof=xid` (how a commit in doubt is settled; `proof=off` is the default).
      *
      * @param string $sources the source URLs; they may hold passwords, which no message and no stack trace shows
      * @param string $cluster the cluster that is meant
@@ -146,8 +155,8 @@ final class HaDsn
      * @param string      $cluster the cluster that is meant
      * @param int|null    $maxLag  bytes, 0 or more, in place of the option `max_lag`; a replica whose lag is unknown
      *                             exceeds every number
-     * @param string|null $after   a token of {@see HaDsn::position()} that has to be visible. A DSN can't ask a replica how
-     *                             far it is, so it leads to the leader then; {@see HaDsn::connect()} asks
+     * @param string|null $after   a token of {@see HaDsn::position()} that has to be visible: a replica that is known to have
+     *                             replayed that far, else the leader; {@see HaDsn::connect()} asks the replicas themselves
      *
      * @throws HaDsn\ConfigException    as {@see HaDsn::writer()}, or if `$maxLag` is negative or `$after` is no token
      * @throws HaDsn\DiscoveryException if no source gave a usable answer, and none is young enough
@@ -301,7 +310,7 @@ final class HaDsn
      * A cluster's entry holds:
      *
      *  - `source`: its source URLs, without credentials;
-     *  - `answered_by`: the endpoint that answered last, such as `patroni 10.0.0.1:8008`, or null;
+     *  - `answered_by`: the endpoint that answered last, such as `patroni 10.0.0.1:8008` or `postgresql 10.0.0.2:5432`, or null;
      *  - `leader` and `leader_address`: the leader's name, and where it is connected to, or null;
      *  - `age`: seconds since the last good answer, or null before the first;
      *  - `state`: `fresh` (younger than `ttl`), `stale`, or `suspect` (called in question, the next call looks again);

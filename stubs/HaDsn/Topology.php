@@ -25,7 +25,7 @@ final class Topology
     /** The leader's timeline; null without a leader, or if it is unknown. */
     public readonly ?int $timeline;
 
-    /** The cluster's system identifier; null if the source does not tell it, as Patroni's `GET /cluster` does not. */
+    /** The cluster's system identifier, as a leader has told it by its own API or by SQL; null until one has. */
     public readonly ?string $systemIdentifier;
 
     /** The source URL that answered, without secrets. */
