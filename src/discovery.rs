@@ -286,6 +286,7 @@ impl Inquiry<'_> {
     }
 
     fn see(&mut self, origin: Origin, topology: Topology, is_odd: bool) {
+        let is_of_servers = self.config.sources.get(origin.source).is_some_and(|s| s.kind == SourceKind::Postgresql);
         let leader = match topology.leader() {
             Ok(leader) => {
                 // Names are not looked up yet: one that is still unknown counts as usable.
@@ -297,7 +298,7 @@ impl Inquiry<'_> {
             Err(reason) => Err(reason.to_string()),
         };
         self.facts.answered += 1;
-        self.facts.views.push(View { topology, leader, is_odd });
+        self.facts.views.push(View { topology, leader, is_odd, is_of_servers });
         self.origins.push(origin);
     }
 
@@ -315,7 +316,8 @@ impl Inquiry<'_> {
             );
             return None;
         };
-        let answers = servers::ask(targets, login, self.config, &self.memory.addresses, deadline);
+        let mut answers = servers::ask(targets, login, self.config, &self.memory.addresses, deadline);
+        answers.keep_one_cluster(self.memory.beliefs.system);
         for (i, target) in targets.iter().enumerate() {
             if let Some((_, reason)) = answers.refusals.iter().find(|(endpoint, _)| *endpoint == target.endpoint) {
                 self.fail(number, i, format!("postgresql {}: {reason}", target.endpoint));
@@ -365,7 +367,10 @@ impl Inquiry<'_> {
         let patience = self.config.timing.hedge.max(self.begun.elapsed() * 2).min(self.config.timing.timeout / 4);
         let deadline = if is_strict { self.deadline } else { self.deadline.or_after(patience) };
         let word = match origin.and_then(|origin| self.targets.get(&origin.source)) {
-            Some((speech, targets)) => confirm::ask(member, targets, is_strict, speech, deadline),
+            // The name of a certificate may be that of an endpoint.
+            Some((speech, targets)) => {
+                confirm::ask(member, targets, is_strict || speech.tls.is_some(), speech, deadline)
+            }
             None => Word::Nothing("it has no API".to_owned()),
         };
         let Word::Nothing(reason) = word else { return word };

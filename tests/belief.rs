@@ -90,7 +90,7 @@ impl Truth {
             });
         }
         let leader = topology.leader().map(|leader| (leader.clone(), true)).map_err(|e| e.to_string());
-        View { topology, leader, is_odd: false }
+        View { topology, leader, is_odd: false, is_of_servers: false }
     }
 
     fn word(self, node: usize) -> Word {

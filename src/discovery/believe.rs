@@ -61,6 +61,8 @@ pub struct View {
     pub leader: Result<(Member, bool), String>,
     /// The other endpoints of its list are not among its members: it may be another cluster's.
     pub is_odd: bool,
+    /// It was put together from what servers say of themselves: nobody speaks for those that are silent.
+    pub is_of_servers: bool,
 }
 
 /// What a server says of itself.
@@ -374,7 +376,7 @@ impl<'a> Claims<'a> {
         }
         if let [claim] = self.0.as_slice() {
             // Restored to an earlier point in time, or made anew: then all agree, and nobody is left on the old timeline.
-            let all_agree = claim.votes == facts.views.len() && facts.answered * 2 >= facts.asked;
+            let all_agree = claim.votes == facts.views.len() && claim.is_heard_enough(beliefs, facts);
             let serves_higher = |member: &Member| member.timeline.is_some() && !beliefs.is_lower(member.timeline);
             let is_abandoned = !facts.views.iter().flat_map(|view| &view.topology.members).any(serves_higher);
             let is_let_through = match claim.standing {
@@ -449,6 +451,16 @@ impl Claim<'_> {
         let mut member = self.member.clone();
         member.timeline = self.timeline();
         Leader { member, ground }
+    }
+
+    /// Whether enough have answered to call it agreement: half of the endpoints; of servers, each of which speaks for itself, the last
+    /// leader, or all.
+    fn is_heard_enough(&self, beliefs: &Beliefs, facts: &Facts) -> bool {
+        if !facts.views.get(self.view).is_some_and(|view| view.is_of_servers) {
+            return facts.answered * 2 >= facts.asked;
+        }
+        let last = beliefs.writer.as_ref().map(|writer| &writer.member.endpoint);
+        facts.answered == facts.asked || last.is_some_and(|last| facts.words.contains_key(last))
     }
 
     fn name(&self) -> String {

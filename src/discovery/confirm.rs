@@ -11,7 +11,7 @@ use super::patroni::{self, Own};
 use super::race::race;
 use super::targets::Target;
 use crate::address::{Endpoint, Host};
-use crate::config::Config;
+use crate::config::{BasicAuth, Config};
 use crate::error::shown;
 use crate::sys::clock::Deadline;
 use crate::sys::names;
@@ -26,19 +26,33 @@ pub(super) struct Speech {
 }
 
 impl Speech {
+    /// One GET of an endpoint of the source.
     pub(super) fn get(&self, target: &Target, path: &str, deadline: Deadline) -> Result<http::Response, Reason> {
+        self.get_as(target, path, self.config.patroni_auth.as_ref(), deadline)
+    }
+
+    fn get_as(
+        &self,
+        target: &Target,
+        path: &str,
+        auth: Option<&BasicAuth>,
+        deadline: Deadline,
+    ) -> Result<http::Response, Reason> {
         let api = Api {
             endpoint: &target.endpoint,
             addresses: &target.addresses,
             tls: self.tls.as_ref(),
-            auth: self.config.patroni_auth.as_ref(),
+            auth,
             limit: self.config.timing.timeout,
         };
         http::get(&api, path, deadline)
     }
 
-    fn own(&self, target: &Target, deadline: Deadline) -> Result<Own, Reason> {
-        let response = self.get(target, "/patroni", deadline)?;
+    /// What the node at `target` says of itself. Whoever announces an address must not get a password by it: one that the source
+    /// does not name gets it only over TLS, which shows who it is.
+    fn own(&self, target: &Target, is_of_source: bool, deadline: Deadline) -> Result<Own, Reason> {
+        let auth = self.config.patroni_auth.as_ref().filter(|_| is_of_source || self.tls.is_some());
+        let response = self.get_as(target, "/patroni", auth, deadline)?;
         patroni::parse_own(response.status, &response.body).map_err(Reason::other)
     }
 }
@@ -63,7 +77,8 @@ pub(super) fn ask(member: &Member, targets: &[Target], is_search: bool, speech: 
     };
     let others: Vec<Target> = targets.iter().filter(|target| is_search && **target != first).cloned().collect();
     let first_deadline = if others.is_empty() { deadline } else { deadline.or_after(config.timing.hedge) };
-    let answer = speech.own(&first, first_deadline);
+    let is_of_source = targets.contains(&first);
+    let answer = speech.own(&first, is_of_source, first_deadline);
     let is_late = matches!(&answer, Err(reason) if reason.is_timeout) && first_deadline < deadline;
     let mut reason = match answer.map(|own| of_member(own, member)) {
         Ok(Ok(word)) => return word,
@@ -73,13 +88,16 @@ pub(super) fn ask(member: &Member, targets: &[Target], is_search: bool, speech: 
     if let Err(why) = announced {
         reason = why;
     }
-    let mut asked = others;
+    let mut asked: Vec<(Target, bool)> = others.into_iter().map(|target| (target, true)).collect();
     if is_late {
-        asked.push(first);
+        asked.push((first, is_of_source));
     }
     let count = asked.len();
     let speech = speech.clone();
-    let answers = race("hadsn-confirm", count, move |number| Some(speech.own(asked.get(number)?, deadline)));
+    let answers = race("hadsn-confirm", count, move |number| {
+        let (target, is_of_source) = asked.get(number)?;
+        Some(speech.own(target, *is_of_source, deadline))
+    });
     while let Ok((_, answer)) = answers.recv_timeout(deadline.remaining().unwrap_or_default()) {
         if let Some(Ok(own)) = answer
             && let Ok(word) = of_member(own, member)

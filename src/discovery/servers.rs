@@ -22,6 +22,39 @@ pub(super) struct Answers {
     pub(super) refusals: Vec<(Endpoint, String)>,
 }
 
+impl Answers {
+    /// Turns away the servers of other clusters than `known`; while none is known, of others than most belong to, or all.
+    pub(super) fn keep_one_cluster(&mut self, known: Option<u64>) {
+        let system = |word: &Word| match word {
+            Word::Primary { system, .. } | Word::Other { system, .. } => *system,
+            Word::Nothing(_) => None,
+        };
+        let mut counts: HashMap<u64, usize> = HashMap::new();
+        for system in self.words.values().filter_map(system) {
+            *counts.entry(system).or_default() += 1;
+        }
+        // A cluster that was made anew is for the rules of belief: then nobody is left of the known one.
+        let kept = known.filter(|known| counts.contains_key(known)).or_else(|| {
+            let most = counts.values().max()?;
+            let mut largest = counts.iter().filter(|(_, count)| *count == most).map(|(system, _)| *system);
+            largest.next().filter(|_| largest.next().is_none())
+        });
+        if counts.len() < 2 {
+            return;
+        }
+        let is_foreign =
+            |endpoint: &Endpoint| self.words.get(endpoint).and_then(system).is_some_and(|system| kept != Some(system));
+        let (foreign, own): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.topology.members).into_iter().partition(|member| is_foreign(&member.endpoint));
+        self.topology.members = own;
+        for member in foreign {
+            self.words.remove(&member.endpoint);
+            let reason = "it is of another cluster (another system identifier) than the others".to_owned();
+            self.refusals.push((member.endpoint, reason));
+        }
+    }
+}
+
 /// Asks all `targets` at once. Ends by `deadline`, or `hedge` after the first primary has answered.
 pub(super) fn ask(
     targets: &[Target],
@@ -133,5 +166,40 @@ fn member(endpoint: Endpoint, standing: &Standing, leaders_lsn: Option<u64>) -> 
         replayed: standing.lsn.filter(|_| standing.role != ServerRole::Primary),
         tags: Vec::new(),
         api_url: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of servers with these system identifiers, and how many were turned away.
+    fn kept(systems: &[u64], known: Option<u64>) -> (Vec<String>, usize) {
+        let mut answers = Answers { topology: Topology::default(), words: HashMap::new(), refusals: Vec::new() };
+        for (number, system) in systems.iter().enumerate() {
+            let endpoint = Endpoint::parse(&format!("10.0.0.{}", number + 1), 5432).unwrap();
+            let standing = Standing {
+                role: ServerRole::Standby { is_streaming: true },
+                timeline: None,
+                system_identifier: Some(*system),
+                lsn: None,
+                took: std::time::Duration::ZERO,
+            };
+            answers.words.insert(endpoint.clone(), word(&standing));
+            answers.topology.members.push(member(endpoint, &standing, None));
+        }
+        answers.keep_one_cluster(known);
+        let names = answers.topology.members.iter().map(|member| member.endpoint.host.to_string()).collect();
+        (names, answers.refusals.len())
+    }
+
+    #[test]
+    fn servers_of_another_cluster_are_turned_away() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(kept(&[7, 7, 9], None), (names(&["10.0.0.1", "10.0.0.2"]), 1));
+        assert_eq!(kept(&[7, 9, 9], Some(7)), (names(&["10.0.0.1"]), 2));
+        assert_eq!(kept(&[7, 9], None), (names(&[]), 2), "which one is meant is not known");
+        assert_eq!(kept(&[9, 9], Some(7)), (names(&["10.0.0.1", "10.0.0.2"]), 0), "that is for believe.rs to judge");
+        assert_eq!(kept(&[7], None), (names(&["10.0.0.1"]), 0));
     }
 }

@@ -16,7 +16,7 @@ use crate::cluster::{Call, Cluster, Wish};
 use crate::config::{Fallback, Secret};
 use crate::discovery::probe::{self, Login};
 use crate::dsn::{self, Purpose};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::position::{Lsn, Position};
 use crate::route::Route;
 use crate::sys::clock::{self, Deadline};
@@ -92,7 +92,10 @@ fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: 
     let stages: &[Stage] = match wanted.role {
         Role::Writer => &[Stage::Leader],
         Role::Reader if must_read_from_leader(wanted, asking) => &[Stage::Leader],
-        Role::Reader if cluster.config().reader.fallback == Fallback::Error => &[Stage::Replicas],
+        // What no replica has is read from the leader, whatever the fallback.
+        Role::Reader if cluster.config().reader.fallback == Fallback::Error && wanted.after.is_none() => {
+            &[Stage::Replicas]
+        }
         Role::Reader => &[Stage::Replicas, Stage::Leader],
     };
     for (number, stage) in stages.iter().enumerate() {
@@ -104,6 +107,8 @@ fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: 
         };
         let answer = match wait::until_ready(call, since, step) {
             Ok(answer) => BailoutGuard::new(answer),
+            // The leader comes next.
+            Err(Ended::Failed(error)) if error.kind() == Kind::NoReplica && number + 1 < stages.len() => continue,
             Err(ended) => {
                 return match thrown(ended, tries) {
                     true => Round::Thrown,

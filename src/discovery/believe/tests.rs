@@ -34,7 +34,7 @@ fn view(text: &str) -> View {
         });
     }
     let leader = topology.leader().map(|leader| (leader.clone(), true)).map_err(|e| e.to_string());
-    View { topology, leader, is_odd: false }
+    View { topology, leader, is_odd: false, is_of_servers: false }
 }
 
 fn primary(timeline: u32, system: Option<u64>) -> Word {
@@ -212,6 +212,28 @@ fn a_cluster_restored_to_an_earlier_point_in_time_is_taken_when_all_agree() {
     is_refused(restored(&mut reader, &["b=3 c", "b=3 a@5"]), "forget()");
     reader.beliefs = Beliefs::default();
     assert_eq!(restored(&mut reader, &["b=3 a@5"]), Ok("b".into()));
+}
+
+#[test]
+fn of_servers_that_speak_for_themselves_the_last_leader_has_to_be_heard() {
+    let mut reader = Reader::default();
+    let words = |last: Option<Word>| {
+        let mut words = vec![("b", primary(3, OURS)), ("c", replica())];
+        words.extend(last.map(|word| ("a", word)));
+        words.into_iter().map(|(name, word)| (Endpoint::parse(name, 5432).unwrap(), word)).collect::<HashMap<_, _>>()
+    };
+    assert_eq!(reader.looks(&["a=5 b c"], &[("a", primary(5, OURS))]), Ok("a".into()));
+    let deposed = View { is_of_servers: true, ..view("b=3 c@3") };
+    let look = |asked, answered, last| {
+        let views = vec![deposed.clone()];
+        let facts = Facts { views, words: words(last), asked, answered, is_complete: true, ..Facts::default() };
+        let Judgement::Believe(belief) = judge(&reader.beliefs, &facts) else { panic!() };
+        belief.leader.map(|leader| leader.member.name)
+    };
+    is_refused(look(3, 2, None), "timeline 5 was confirmed before");
+    assert_eq!(look(3, 3, Some(replica())), Ok("b".into()));
+    assert_eq!(look(4, 3, Some(replica())), Ok("b".into()));
+    assert_eq!(look(2, 2, None), Ok("b".into()));
 }
 
 #[test]
