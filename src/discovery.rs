@@ -13,6 +13,7 @@ pub mod srv;
 mod targets;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -410,8 +411,7 @@ impl Inquiry<'_> {
         let answered_by = self.name(origin);
         let mut topology = view.topology.clone();
         let leader = belief.leader.as_ref().map(|leader| leader.member.clone()).map_err(|reason| {
-            let failures = self.failures.iter().map(|failure| failure.text.as_str());
-            std::iter::once(reason.as_str()).chain(failures).collect::<Vec<_>>().join("; ")
+            if self.failures.is_empty() { reason.clone() } else { format!("{reason}; {}", told(&self.failures)) }
         });
         if let Ok(leader) = &leader {
             match topology.members.iter_mut().find(|member| member.endpoint == leader.endpoint) {
@@ -438,8 +438,7 @@ impl Inquiry<'_> {
     }
 
     fn nothing(self) -> Look {
-        let reasons: Vec<_> = self.failures.into_iter().map(|failure| failure.text).collect();
-        Look { result: Err(Error::no_answer(reasons.join("; "))), memory: self.memory }
+        Look { result: Err(Error::no_answer(told(&self.failures))), memory: self.memory }
     }
 
     /// The addresses that SRV records have brought along.
@@ -457,6 +456,17 @@ impl Inquiry<'_> {
         };
         format!("{kind} {}", origin.target.endpoint)
     }
+}
+
+/// What went wrong, as far as a message can hold it.
+fn told(failures: &[Failure]) -> String {
+    let mut text =
+        failures.iter().take(TOLD_FAILURES).map(|failure| failure.text.as_str()).collect::<Vec<_>>().join("; ");
+    let rest = failures.len().saturating_sub(TOLD_FAILURES);
+    if rest > 0 {
+        let _ = write!(text, "; and {rest} more");
+    }
+    text
 }
 
 fn view(speech: &Speech, target: &Target, deadline: Deadline) -> Result<Topology, Reason> {
@@ -490,3 +500,6 @@ fn humane(span: Duration) -> String {
     let millis = span.as_millis();
     if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
+
+/// How many endpoints a message names with what went wrong there.
+const TOLD_FAILURES: usize = 16;

@@ -69,7 +69,9 @@ pub(super) fn of(
         Some(_) => deadline.or_after(config.timing.hedge),
         None => deadline,
     };
-    let found = srv::look_up(name, config.nameserver.as_ref(), config.timing.hedge, patience)
+    // Once one address is known the others may take some time, but not all of it.
+    let for_addresses = config.timing.hedge.max(config.timing.timeout / 4);
+    let found = srv::look_up(name, config.nameserver.as_ref(), for_addresses, patience)
         .map_err(|failure| failure.text)
         .and_then(|found| Ok((found.lives_for, allowed(name, found, config)?)));
     match (found, records.as_mut()) {
@@ -118,5 +120,13 @@ fn allowed(name: &str, found: srv::Records, config: &Config) -> Result<Vec<Targe
     if targets.is_empty() {
         return Err(format!("{}: all {count} targets are outside allow_hosts", shown(name)));
     }
-    Ok(targets)
+    if config.nameserver.is_none() {
+        return Ok(targets);
+    }
+    // What that name server does not know the system's need not be asked for.
+    let known: Vec<Target> = targets.into_iter().filter(|target| !target.addresses.is_empty()).collect();
+    match known.is_empty() {
+        true => Err(format!("{}: the name server tells no address of its targets", shown(name))),
+        false => Ok(known),
+    }
 }
