@@ -237,6 +237,21 @@ final class Connection extends PostgreConnection
         $this->link = null;
     }
 
+    /** For CodeIgniter's ping(), which came after 4.6: pg_ping() would connect again to where the leader was. */
+    protected function _ping(): bool
+    {
+        if ($this->link === null) {
+            return pg_ping($this->connID);
+        }
+        try {
+            $this->link->query('SELECT 1');
+
+            return true;
+        } catch (Failure $failure) {
+            return !$failure->isLost;
+        }
+    }
+
     protected function _transBegin(): bool
     {
         if (!self::isLoaded()) {

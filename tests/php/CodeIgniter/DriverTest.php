@@ -11,8 +11,8 @@ use HaDsn\ConfigException;
 use HaDsn\Phase;
 use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Failover\Proxy;
-use HaDsn\Tests\Support\Nodes;
 use HaDsn\Tests\Support\Answer;
+use HaDsn\Tests\Support\Nodes;
 use HaDsn\Verdict;
 
 /**
@@ -340,8 +340,6 @@ final class DriverTest extends DriverTestCase
         \HaDsn::invalidate();
         $db = self::connection(['role' => 'reader']);
         self::assertSame($replica->port, self::port($db));
-        $pid = pg_get_pid($db->connID);
-        $replica->connect('postgres')->query('SELECT 1');
         $admin = self::connection(['role' => 'reader', 'username' => 'postgres', 'password' => 'postgres']);
         self::port($admin);
         $pid = pg_get_pid($admin->connID);
@@ -421,7 +419,7 @@ final class DriverTest extends DriverTestCase
         $old = $this->leader->connect('postgres');
         $old->exec('DROP SCHEMA IF EXISTS standby CASCADE; CREATE SCHEMA standby; GRANT USAGE ON SCHEMA standby TO app');
         $db = self::connection();
-        $db->query("SET default_transaction_read_only = on");
+        $db->query('SET default_transaction_read_only = on');
         $old->exec('CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS $$SELECT true$$');
         $db->query('SET search_path TO public, standby, pg_catalog');
         $this->moveTo(self::server(1));
