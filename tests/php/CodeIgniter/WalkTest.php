@@ -123,6 +123,8 @@ final class WalkTest extends LabTestCase
 
     private function assertNothingIsHalfWritten(): void
     {
+        // First what the worker says: it goes on meanwhile.
+        $report = self::report();
         $rows = self::rows();
         foreach (self::$outcomes as $number => $outcome) {
             $whole = $number % 2 === 0 ? [0] : [1, 2];
@@ -134,10 +136,10 @@ final class WalkTest extends LabTestCase
             };
         }
         // The worker's, which are placed one after the other and reported in its own words.
-        foreach (self::report() as $turn) {
+        foreach ($report as $turn) {
             $found = $rows[$turn['number']] ?? [];
             match ($turn['outcome']) {
-                'written' => self::assertSame([1, 2], $found),
+                'written' => self::assertSame([1, 2], $found, "order $turn[number] was acknowledged"),
                 default => self::assertContains($found, [[], [1, 2]], $turn['outcome']),
             };
         }
