@@ -1,0 +1,100 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Tests\CodeIgniter;
+
+use HaDsn;
+use HaDsn\CodeIgniter\Connection;
+use HaDsn\Tests\Failover\Postgres;
+use HaDsn\Tests\Support\Answer;
+use HaDsn\Tests\Support\FakePatroni;
+use HaDsn\Tests\Support\UnitTestCase;
+
+/**
+ * The driver in CodeIgniter's real code, with a PostgreSQL server of the test's own as leader. It has a table `entry`, in which a
+ * number can stand only once.
+ */
+abstract class DriverTestCase extends UnitTestCase
+{
+    protected const INSERT = 'INSERT INTO entry VALUES ';
+
+    private static int $level = 0;
+
+    /** @var list<Postgres> */
+    private static array $servers = [];
+
+    protected FakePatroni $patroni;
+    protected Postgres $leader;
+
+    public static function setUpBeforeClass(): void
+    {
+        Framework::boot();
+        self::$level = error_reporting(E_ALL & ~E_DEPRECATED);
+    }
+
+    public static function tearDownAfterClass(): void
+    {
+        error_reporting(self::$level);
+        foreach (self::$servers as $server) {
+            $server->stop();
+        }
+        self::$servers = [];
+    }
+
+    protected function setUp(): void
+    {
+        $this->leader = self::server(0);
+        $this->patroni = $this->cluster($this->leader->asLeader());
+        self::configure($this->patroni, 'failover_timeout=5s');
+    }
+
+    /** One of the servers of the class, with an empty table. */
+    protected static function server(int $number): Postgres
+    {
+        $server = self::$servers[$number] ??= (new Postgres())->up(['shared_buffers' => '8MB']);
+        $server->connect()->exec('DROP TABLE IF EXISTS entry; CREATE TABLE entry (number bigint PRIMARY KEY)');
+
+        return $server;
+    }
+
+    /** From now on another server leads. */
+    protected function moveTo(Postgres $new): void
+    {
+        $this->patroni->answers(Answer::members($new->asLeader()));
+        $this->leader = $new;
+        HaDsn::invalidate();
+    }
+
+    /** @param array<string, mixed> $settings */
+    protected static function connection(array $settings = []): Connection
+    {
+        $group = \HaDsn\CodeIgniter\Config\Registrar::Database()['hadsn'];
+
+        return \Config\Database::connect([...$group, 'username' => 'app', 'password' => 'app', ...$settings], false);
+    }
+
+    /** Ends the backend of a connection, which has not noticed it when this returns. */
+    protected static function terminate(Connection $db, ?Postgres $server = null): void
+    {
+        $pid = pg_get_pid($db->connID);
+        $admin = ($server ?? self::$servers[0])->connect('postgres');
+        $admin->exec("SELECT pg_terminate_backend($pid)");
+        self::await(static fn (): bool => $admin->query("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")->fetchColumn() === 0, 'the backend has ended');
+    }
+
+    /**
+     * What stands in the table.
+     *
+     * @return list<int>
+     */
+    protected static function entries(Postgres $server): array
+    {
+        return $server->connect()->query('SELECT number FROM entry ORDER BY number')->fetchAll(\PDO::FETCH_COLUMN);
+    }
+
+    protected static function port(Connection $db): int
+    {
+        return (int) $db->query('SELECT inet_server_port() AS port')->getRow()->port;
+    }
+}
