@@ -148,7 +148,7 @@ final class Handle
         if ($this->isInTransaction()) {
             $this->throwExceptions();
             $this->pdo->rollBack();
-            }
+        }
     }
 
     public function setSavepoint(string $name): void
