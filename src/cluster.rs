@@ -50,6 +50,10 @@ impl Call {
         Self { since: clock::boottime(), login }
     }
 
+    fn user(&self) -> Option<String> {
+        self.login.as_ref().map(|login| login.user.clone())
+    }
+
     /// How long it has waited.
     pub fn waited(&self) -> Duration {
         clock::boottime().saturating_sub(self.since)
@@ -153,6 +157,8 @@ struct State {
     held_off_until: Duration,
     budget: Budget,
     error: Option<Error>,
+    /// Who was to log in at the look that failed.
+    failed_as: Option<String>,
 }
 
 impl Cluster {
@@ -368,7 +374,7 @@ impl Cluster {
             }
             let is_trouble = state.is_suspect || state.error.is_some() || (state.last.is_some() && !has_leader);
             if is_trouble && let Err(wait) = state.budget.take(now) {
-                return self.without_a_look(&state, need, wait, call.waited());
+                return self.without_a_look(&state, need, wait, call);
             }
             state.must_look = false;
             state.memory.clone()
@@ -376,8 +382,10 @@ impl Cluster {
         let login = Login::of(&self.config).or_else(|| call.login.clone());
         let deadline = self.look_deadline(call);
         let look = discovery::discover(&self.config, &memory, login.as_ref(), deadline);
-        self.measure(&look, deadline);
-        self.learn(look, now, window)
+        if need == Need::Members {
+            self.measure(&look, deadline);
+        }
+        self.learn(look, call, now, window)
     }
 
     /// Where the nearest replica is to be read from: how near they are.
@@ -394,10 +402,13 @@ impl Cluster {
 
     /// What a caller gets while no look is allowed, which is again after `wait`. The last one is a quarter of a
     /// second old at most then.
-    fn without_a_look(&self, state: &State, need: Need, wait: Duration, waited: Duration) -> Result<Current, Step> {
+    fn without_a_look(&self, state: &State, need: Need, wait: Duration, call: &Call) -> Result<Current, Step> {
         let Some(last) = &state.last else {
-            return Err(state.error.clone().map_or(Step::Wait(wait), Step::Failed));
+            // What went wrong for one who logs in as somebody else says nothing.
+            let error = state.error.clone().filter(|_| state.failed_as == call.user());
+            return Err(error.map_or(Step::Wait(wait), Step::Failed));
         };
+        let waited = call.waited();
         let has_leader = self.route_to_leader(last).is_ok();
         let serves = match need {
             // Reads go on with what there is.
@@ -426,7 +437,7 @@ impl Cluster {
     }
 
     /// Takes in what a look that began at `asked_at` came to.
-    fn learn(&self, look: Look, asked_at: Duration, window: Duration) -> Result<Current, Step> {
+    fn learn(&self, look: Look, call: &Call, asked_at: Duration, window: Duration) -> Result<Current, Step> {
         let timing = &self.config.timing;
         let now = clock::boottime();
         let mut state = self.state.lock();
@@ -448,6 +459,7 @@ impl Cluster {
                 let pause = (took * 5).clamp(LOOK_EVERY, timing.ttl.max(LOOK_EVERY));
                 state.held_off_until = now + pause;
                 state.error = Some(error.clone());
+                state.failed_as = call.user();
                 match &state.last {
                     None => Err(Step::Failed(error)),
                     Some(last) if last.age() > timing.max_stale => {

@@ -243,8 +243,8 @@ impl Inquiry<'_> {
         let answers =
             race("hadsn-ask", racing.len(), move |i| racing.get(i).map(|target| view(&speech, target, deadline)));
         // Somebody has to do better than an endpoint that knows no leader, within reason.
-        let hedge = self.config.timing.hedge;
-        let mut until = if self.has_view_of(number) { deadline.or_after(hedge) } else { deadline };
+        let patience = self.patience();
+        let mut until = if self.has_view_of(number) { deadline.or_after(patience) } else { deadline };
         while let Ok((i, answer)) = answers.recv_timeout(until.remaining().unwrap_or_default()) {
             let (Some(answer), Some(&endpoint)) = (answer, asked.get(i)) else { continue };
             silent.retain(|one| *one != endpoint);
@@ -255,7 +255,7 @@ impl Inquiry<'_> {
                     return belief;
                 }
                 if !had_view {
-                    until = until.or_after(hedge);
+                    until = until.or_after(patience);
                 }
             }
         }
@@ -347,12 +347,17 @@ impl Inquiry<'_> {
                 }
                 Judgement::AskWriter(member) => {
                     // It is one of many things to try: whoever is frozen must not hold up the next look.
-                    let soon = self.deadline.or_after(self.config.timing.hedge);
+                    let soon = self.deadline.or_after(self.patience());
                     let word = self.sql_word_of(&member, soon);
                     self.facts.sql = Some(word.unwrap_or_else(|| Word::Nothing("nobody to log in as".to_owned())));
                 }
             }
         }
+    }
+
+    /// How long others may take when there is an answer already, and not a good one.
+    fn patience(&self) -> Duration {
+        self.config.timing.hedge.max(self.config.timing.timeout / 8)
     }
 
     /// What a member says of itself: by its API, or else by SQL.
@@ -361,7 +366,9 @@ impl Inquiry<'_> {
             matches!(&view.leader, Ok((leader, _)) if leader.endpoint == member.endpoint)
                 || view.topology.standby_leader().is_some_and(|leader| leader.endpoint == member.endpoint)
         };
-        let origin = self.facts.views.iter().position(names_it).and_then(|view| self.origins.get(view));
+        let view = self.facts.views.iter().position(names_it);
+        let origin = view.and_then(|view| self.origins.get(view));
+        let scope = view.and_then(|view| self.facts.views.get(view)).and_then(|view| view.topology.scope.as_deref());
         // Once a leader was confirmed the next has to be, by whatever way. Where no API could ever be asked there is little hope
         // for this one: it may take somewhat longer than the answers so far.
         let is_strict = self.memory.beliefs.is_confirmed();
@@ -370,7 +377,7 @@ impl Inquiry<'_> {
         let word = match origin.and_then(|origin| self.targets.get(&origin.source)) {
             // The name of a certificate may be that of an endpoint.
             Some((speech, targets)) => {
-                confirm::ask(member, targets, is_strict || speech.tls.is_some(), speech, deadline)
+                confirm::ask(member, scope, targets, is_strict || speech.tls.is_some(), speech, deadline)
             }
             None => Word::Nothing("it has no API".to_owned()),
         };
@@ -402,8 +409,11 @@ impl Inquiry<'_> {
         else {
             for (view, origin) in self.facts.views.iter().zip(&self.origins) {
                 let scope = view.topology.scope.as_deref().map_or_else(|| "unknown".to_owned(), shown);
-                let text = format!("{}: it is of another cluster, scope {scope}", self.name(origin));
+                let text = format!("{}: it may be of another cluster, scope {scope}", self.name(origin));
                 self.failures.push(Failure { place: (origin.source, 0), text });
+            }
+            if let Err(reason) = belief.leader {
+                self.failures.insert(0, Failure { place: (0, 0), text: reason });
             }
             return self.nothing();
         };
@@ -426,11 +436,13 @@ impl Inquiry<'_> {
         let given = self.given_addresses();
         let known = (&given, &self.memory.addresses);
         let next = leader.as_ref().ok().or(belief.promoting.as_ref());
-        let addresses = members::look_up(&topology, next, self.config, known, self.deadline);
+        let addresses = members::look_up(&topology, next, self.config, known, self.patience(), self.deadline);
 
         let mut memory = self.memory.clone();
         memory.beliefs = memory.beliefs.after(&belief, &self.facts);
-        memory.preferred = Some((origin.source, origin.target.endpoint.clone()));
+        if leader.is_ok() {
+            memory.preferred = Some((origin.source, origin.target.endpoint.clone()));
+        }
         memory.addresses.clone_from(&addresses);
         let system = memory.beliefs.system;
         let found = Found { topology, leader, promoting: belief.promoting, system, addresses, answered_by, source };

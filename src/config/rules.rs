@@ -41,6 +41,20 @@ impl AddressMap {
         Ok(Self(mappings))
     }
 
+    /// Where another service than PostgreSQL is reached that is announced at `announced`: an entry that names its port says the
+    /// port too, one that names only the host says the host.
+    pub fn look_up_service(&self, announced: &Endpoint) -> Endpoint {
+        let of_host = |m: &&Mapping| m.host.is_same_as(&announced.host);
+        let exact = self.0.iter().filter(of_host).find(|m| m.port == Some(announced.port));
+        let (host, port) = match exact {
+            Some(mapping) => (&mapping.to_host, mapping.to_port),
+            None => {
+                (self.0.iter().filter(of_host).find(|m| m.port.is_none()).map_or(&announced.host, |m| &m.to_host), None)
+            }
+        };
+        Endpoint { host: host.clone(), port: port.unwrap_or(announced.port) }
+    }
+
     /// Where `announced` is reached: the host, and the port if the map names one. An entry with a
     /// port goes before one without.
     pub fn look_up(&self, announced: &Endpoint) -> Option<(&Host, Option<u16>)> {
@@ -151,6 +165,12 @@ mod tests {
         assert_eq!(found("10.0.0.1:6432"), Some(("pool".into(), None)));
         assert_eq!(found("[::1]:1"), Some(("127.0.0.1".into(), None)));
         assert_eq!(found("10.0.0.2"), None);
+
+        let map = AddressMap::parse("10.0.0.1=db1:5433,10.0.0.1:8008=nat:18008,10.0.0.2=db2:5433").unwrap();
+        let api = |text: &str| map.look_up_service(&endpoint(text)).to_string();
+        assert_eq!(api("10.0.0.1:8008"), "nat:18008");
+        assert_eq!(api("10.0.0.2:8008"), "db2:8008");
+        assert_eq!(api("10.0.0.3:8008"), "10.0.0.3:8008");
     }
 
     #[test]

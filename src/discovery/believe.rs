@@ -166,8 +166,13 @@ impl Beliefs {
                 next.writer = Some(Writer { member, is_confirmed: true });
                 next.scope = scope.or(next.scope);
                 next.system = system.or(next.system);
-                // A lower one, or that of another cluster, was let through by the rule: it counts anew.
-                next.highest = timeline.or(next.highest);
+                // A lower one, or that of another cluster, was let through by the rule: it counts anew. What only an endpoint says
+                // of the timeline does not count.
+                if let Some(Word::Primary { timeline: Some(own), .. }) =
+                    facts.words.get(&leader.member.endpoint).or(facts.sql.as_ref())
+                {
+                    next.highest = Some(*own);
+                }
             }
         }
         next
@@ -214,7 +219,7 @@ pub fn judge(beliefs: &Beliefs, facts: &Facts) -> Judgement {
     } else {
         // Told ones go before the last leader; those that nobody would expect come after it.
         let exception = claims.exception(beliefs, facts);
-        match exception.filter(|_| !claims.has_rival()) {
+        match exception.filter(|leader| leader.ground == Ground::Told) {
             Some(leader) => Ok(leader),
             None => match kept(beliefs, facts, &claims) {
                 Keep::Yes(leader) => Ok(*leader),
@@ -370,7 +375,12 @@ impl<'a> Claims<'a> {
 
     /// Who leads although it is not accepted at first sight: everybody has been asked.
     fn exception(&self, beliefs: &Beliefs, facts: &Facts) -> Option<Leader> {
-        let told = || self.0.iter().filter(|claim| claim.standing == Standing::Told);
+        let known = beliefs.writer.as_ref().and_then(|writer| writer.member.timeline);
+        let is_back = |claim: &Claim<'a>| matches!((claim.timeline(), known), (Some(now), Some(then)) if now < then);
+        let told = || {
+            let is_told = |claim: &&Claim<'a>| claim.standing == Standing::Told;
+            self.0.iter().filter(is_told).filter(|claim| !is_back(claim) || claim.votes == facts.views.len())
+        };
         if told().next().is_some() {
             return self.highest(told()).ok();
         }
@@ -384,7 +394,8 @@ impl<'a> Claims<'a> {
                 Standing::Foreign { .. } | Standing::Rival { .. } => all_agree,
                 _ => false,
             };
-            if is_let_through || claim.standing == Standing::OutOfReach {
+            let is_out_of_reach = claim.standing == Standing::OutOfReach && claim.votes == facts.views.len();
+            if is_let_through || is_out_of_reach {
                 return Some(claim.leader());
             }
         }
@@ -398,10 +409,6 @@ impl<'a> Claims<'a> {
             _ => false,
         };
         self.0.iter().filter(is_promoting).max_by_key(|claim| claim.timeline()).map(|claim| claim.member.clone())
-    }
-
-    fn has_rival(&self) -> bool {
-        self.0.iter().any(|claim| matches!(claim.standing, Standing::Rival { .. }))
     }
 
     fn view_of(&self, endpoint: &Endpoint) -> Option<usize> {
@@ -453,11 +460,11 @@ impl Claim<'_> {
         Leader { member, ground }
     }
 
-    /// Whether enough have answered to call it agreement: half of the endpoints; of servers, each of which speaks for itself, the last
+    /// Whether enough have answered to call it agreement: more than half of the endpoints; of servers, each of which speaks for itself, the last
     /// leader, or all.
     fn is_heard_enough(&self, beliefs: &Beliefs, facts: &Facts) -> bool {
         if !facts.views.get(self.view).is_some_and(|view| view.is_of_servers) {
-            return facts.answered * 2 >= facts.asked;
+            return facts.answered * 2 > facts.asked;
         }
         let last = beliefs.writer.as_ref().map(|writer| &writer.member.endpoint);
         facts.answered == facts.asked || last.is_some_and(|last| facts.words.contains_key(last))
@@ -533,9 +540,15 @@ enum Keep {
 fn kept(beliefs: &Beliefs, facts: &Facts, claims: &Claims<'_>) -> Keep {
     let Some(Writer { member, is_confirmed }) = &beliefs.writer else { return Keep::No };
     let yes = |ground| Keep::Yes(Box::new(Leader { member: member.clone(), ground }));
+    // Most know of a later leader: what this one writes now will be lost.
+    let is_deposed = |claim: &Claim<'_>| claim.member.timeline > member.timeline && claim.votes * 2 > facts.views.len();
+    if claims.0.iter().any(is_deposed) {
+        return Keep::No;
+    }
+    let is_paused = claims.0.is_empty() && facts.views.iter().any(|view| view.topology.is_paused);
     match &facts.sql {
         None if facts.can_ask_sql => Keep::Ask(Box::new(member.clone())),
-        None if claims.0.is_empty() && facts.views.iter().any(|view| view.topology.is_paused) => yes(Ground::Kept),
+        None | Some(Word::Nothing(_)) if is_paused => yes(Ground::Kept),
         Some(Word::Primary { timeline, system }) => {
             let is_older = matches!((timeline, member.timeline), (Some(now), Some(then)) if *now < then);
             match is_older || beliefs.is_foreign(*system) {
@@ -560,7 +573,8 @@ fn own_view(beliefs: &Beliefs, facts: &Facts) -> OwnView {
         (Some(known), Some(scope)) => known == scope,
         _ => true,
     };
-    let own = || facts.views.iter().enumerate().filter(|(_, view)| is_own(view));
+    let is_trusted = |view: &View| beliefs.writer.is_some() || !view.is_odd || facts.views.len() == 1;
+    let own = || facts.views.iter().enumerate().filter(|(_, view)| is_own(view) && is_trusted(view));
     let best = own().find(|(_, view)| view.leader.is_err()).or_else(|| own().next());
     if let Some((number, _)) = best {
         return OwnView::Is(Some(number));

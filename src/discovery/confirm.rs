@@ -62,7 +62,14 @@ impl Speech {
 ///
 /// The likeliest is asked on this thread. If that is not the member, or takes longer than `hedge`, all are asked beside each
 /// other, provided that they are to be searched, and the one that calls itself by the member's name counts. Ends by `deadline`.
-pub(super) fn ask(member: &Member, targets: &[Target], is_search: bool, speech: &Speech, deadline: Deadline) -> Word {
+pub(super) fn ask(
+    member: &Member,
+    scope: Option<&str>,
+    targets: &[Target],
+    is_search: bool,
+    speech: &Speech,
+    deadline: Deadline,
+) -> Word {
     let config = &speech.config;
     if member.api_url.is_none() {
         return Word::Nothing("it announces no API".to_owned());
@@ -80,7 +87,7 @@ pub(super) fn ask(member: &Member, targets: &[Target], is_search: bool, speech: 
     let is_of_source = targets.contains(&first);
     let answer = speech.own(&first, is_of_source, first_deadline);
     let is_late = matches!(&answer, Err(reason) if reason.is_timeout) && first_deadline < deadline;
-    let mut reason = match answer.map(|own| of_member(own, member)) {
+    let mut reason = match answer.map(|own| of_member(own, member, scope, false)) {
         Ok(Ok(word)) => return word,
         Ok(Err(other)) => format!("its API is not at {}: {other}", first.endpoint),
         Err(reason) => format!("its API {}: {}", first.endpoint, reason.text),
@@ -100,7 +107,7 @@ pub(super) fn ask(member: &Member, targets: &[Target], is_search: bool, speech: 
     });
     while let Ok((_, answer)) = answers.recv_timeout(deadline.remaining().unwrap_or_default()) {
         if let Some(Ok(own)) = answer
-            && let Ok(word) = of_member(own, member)
+            && let Ok(word) = of_member(own, member, scope, true)
         {
             return word;
         }
@@ -114,8 +121,7 @@ fn announced(member: &Member, config: &Config, deadline: Deadline) -> Result<Tar
         Some(Some(endpoint)) => endpoint,
         _ => return Err("the URL of its API is malformed".to_owned()),
     };
-    let host = config.map.look_up(&endpoint).map_or(&endpoint.host, |(host, _)| host).clone();
-    let endpoint = Endpoint { host, port: endpoint.port };
+    let endpoint = config.map.look_up_service(&endpoint);
     let Some(allowed) = &config.allow_hosts else { return Ok(Target { endpoint, addresses: Vec::new() }) };
     let addresses = match &endpoint.host {
         Host::Ip(ip) => vec![*ip],
@@ -128,13 +134,27 @@ fn announced(member: &Member, config: &Config, deadline: Deadline) -> Result<Tar
     }
 }
 
-/// `own` as the word of `member`, unless it is somebody else's.
-fn of_member(own: Own, member: &Member) -> Result<Word, String> {
-    match own.name {
-        Some(name) if name != member.name => Err(format!("there is {}", shown(&name))),
-        _ if own.is_primary => Ok(Word::Primary { timeline: own.timeline, system: own.system }),
-        _ => Ok(Word::Other { what: format!("it is {}", own.what), system: own.system }),
+/// `own` as the word of `member` of the cluster `scope`, unless it is somebody else's. Where it was searched for, only its name can
+/// tell that it is the member.
+fn of_member(own: Own, member: &Member, scope: Option<&str>, was_searched: bool) -> Result<Word, String> {
+    match &own.name {
+        Some(name) if *name != member.name => return Err(format!("there is {}", shown(name))),
+        None if was_searched => return Err("it does not tell its name".to_owned()),
+        _ => {}
     }
+    if let (Some(own), Some(scope)) = (&own.scope, scope)
+        && own != scope
+    {
+        return Err(format!("there is a node of the cluster {}", shown(own)));
+    }
+    // The one that is named may be another one by now, at another address.
+    if was_searched && own.is_primary && own.timeline < member.timeline {
+        return Err("it is on a lower timeline".to_owned());
+    }
+    Ok(match own.is_primary {
+        true => Word::Primary { timeline: own.timeline, system: own.system },
+        false => Word::Other { what: format!("it is {}", own.what), system: own.system },
+    })
 }
 
 /// Whether the members' APIs can be compared with the endpoints of the source, and some of those are not among them: then

@@ -49,8 +49,10 @@ pub fn parse(body: &[u8]) -> Result<Topology, String> {
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Own {
-    /// Its name; Patroni tells it since 3.0.
+    /// Its name; older versions of Patroni don't tell it.
     pub(super) name: Option<String>,
+    /// The scope of its cluster.
+    pub(super) scope: Option<String>,
     /// Whether it runs as a primary.
     pub(super) is_primary: bool,
     /// Its role and state, for a message.
@@ -70,8 +72,10 @@ pub(super) fn parse_own(status: u16, body: &[u8]) -> Result<Own, String> {
         return Err("the answer has no role and state: is this Patroni's REST API?".to_owned());
     };
     let system = answer.get("database_system_identifier");
+    let of_patroni = |key: &str| answer.get("patroni")?.get(key)?.as_str().map(str::to_owned);
     Ok(Own {
-        name: answer.get("patroni").and_then(|patroni| patroni.get("name")).and_then(Value::as_str).map(str::to_owned),
+        name: of_patroni("name"),
+        scope: of_patroni("scope"),
         // "master" before Patroni 4.0.
         is_primary: matches!(role, "primary" | "master") && state == "running",
         what: format!("a {} in state {}", shown(role), shown(state)),

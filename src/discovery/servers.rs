@@ -68,6 +68,9 @@ pub(super) fn ask(
     let mut asked = Vec::new();
     for target in targets {
         match Route::of(target.endpoint.clone(), config, &addresses) {
+            // Named twice, it would be two that claim the same.
+            Ok(route)
+                if asked.iter().any(|(_, other): &(_, Route)| other.socket_address() == route.socket_address()) => {}
             Ok(route) => asked.push((target.endpoint.clone(), route)),
             Err(reason) => refusals.push((target.endpoint.clone(), reason.to_string())),
         }
@@ -112,7 +115,7 @@ pub(super) fn ask_member(
 /// The addresses of targets that are given by name: SRV records have brought them along, or they are looked up.
 fn addresses_of(targets: &[Target], config: &Config, known: &Addresses, deadline: Deadline) -> Addresses {
     let mut addresses = Addresses::new();
-    let mut wanted = HashMap::new();
+    let mut wanted = members::Wanted::default();
     for target in targets {
         let Some(name) = target.endpoint.host.name() else { continue };
         match (target.addresses.first(), known.get(name)) {
@@ -121,15 +124,15 @@ fn addresses_of(targets: &[Target], config: &Config, known: &Addresses, deadline
             }
             (_, Some(address)) => {
                 addresses.insert(name.to_owned(), *address);
-                wanted.insert(name.to_owned(), target.endpoint.port);
+                wanted.add(name, target.endpoint.port);
             }
             (first, None) => {
                 addresses.extend(first.map(|address| (name.to_owned(), *address)));
-                wanted.insert(name.to_owned(), target.endpoint.port);
+                wanted.add(name, target.endpoint.port);
             }
         }
     }
-    members::reach(wanted, addresses, |addresses| !addresses.is_empty(), deadline, config.timing.hedge)
+    members::reach(wanted, addresses, config, deadline)
 }
 
 fn word(standing: &Standing) -> Word {

@@ -55,8 +55,14 @@ pub(super) fn of(
 ) -> Result<Vec<Target>, String> {
     let name = match &source.hosts {
         Hosts::Listed(endpoints) => {
-            let target = |endpoint: &Endpoint| Target { endpoint: endpoint.clone(), addresses: Vec::new() };
-            return Ok(endpoints.iter().map(target).collect());
+            let mut targets: Vec<Target> = Vec::with_capacity(endpoints.len());
+            for endpoint in endpoints {
+                // One that is named twice has one voice.
+                if !targets.iter().any(|target| target.is_at(endpoint)) {
+                    targets.push(Target { endpoint: endpoint.clone(), addresses: Vec::new() });
+                }
+            }
+            return Ok(targets);
         }
         Hosts::Srv(name) => name,
     };
@@ -76,7 +82,7 @@ pub(super) fn of(
         .and_then(|found| Ok((found.lives_for, allowed(name, found, config)?)));
     match (found, records.as_mut()) {
         (Ok((lives_for, targets)), _) => {
-            *records = Some(Records { targets: targets.clone(), expire_at: now + lives_for });
+            *records = Some(Records { targets: targets.clone(), expire_at: now + lives_for.min(LONGEST_LIFE) });
             Ok(targets)
         }
         (Err(_), Some(old)) => {
@@ -130,3 +136,6 @@ fn allowed(name: &str, found: srv::Records, config: &Config) -> Result<Vec<Targe
         false => Ok(known),
     }
 }
+
+/// Records that live longer are looked up again all the same.
+const LONGEST_LIFE: Duration = Duration::from_secs(300);

@@ -48,13 +48,15 @@ impl Wanted {
 /// exception is pending.
 pub(super) fn run(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker) -> bool {
     let asking = BailoutGuard::new(Call::now(login(wanted, maker)));
-    request::log_in(&wanted.cluster, asking.login.as_ref());
     let since = asking.since;
     let limit = wanted.cluster.failover_timeout();
     let mut tries = Tries { last: None, count: 0, first_route: None };
     loop {
         match round(call, wanted, maker, &mut tries, &asking) {
-            Round::Connected => return true,
+            Round::Connected => {
+                request::log_in(&wanted.cluster, asking.login.as_ref(), wanted.role);
+                return true;
+            }
             Round::Thrown => return false,
             Round::Again => {}
         }

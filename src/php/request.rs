@@ -95,12 +95,15 @@ pub(super) fn login(cluster: &Arc<Cluster>) -> Option<Login> {
     })
 }
 
-/// Remembers for the rest of the request who may ask the servers of a cluster what they are.
-pub(super) fn log_in(cluster: &Arc<Cluster>, login: Option<&Login>) {
+/// Remembers for the rest of the request who may ask the servers of a cluster what they are: who has logged in, and rather one who
+/// writes.
+pub(super) fn log_in(cluster: &Arc<Cluster>, login: Option<&Login>, role: Role) {
     REQUEST.with(|request| {
         let request = &mut *request.borrow_mut();
         for used in request.used.iter_mut().filter(|used| Arc::ptr_eq(&used.cluster, cluster)) {
-            used.login = login.cloned().or(used.login.take());
+            if used.login.is_none() || role == Role::Writer {
+                used.login = login.cloned().or(used.login.take());
+            }
         }
     });
 }

@@ -57,13 +57,25 @@ pub fn look_up(name: &str, deadline: Deadline) -> Result<Vec<IpAddr>, Failure> {
 
 /// The address of `name` to connect to: its only one, or the first that accepts a connection on
 /// `port` within `patience` (libpq takes one `hostaddr`, and a name may stand for an address nobody listens on), or
-/// the first at all.
+/// the first at all. Only those that `is_allowed` are connected to.
 ///
 /// # Errors
 ///
 /// Why there is none.
-pub fn reachable(name: &str, port: u16, deadline: Deadline, patience: Duration) -> Result<IpAddr, Failure> {
-    let addresses = look_up(name, deadline)?;
+pub fn reachable(
+    name: &str,
+    port: u16,
+    is_allowed: impl Fn(IpAddr) -> bool,
+    deadline: Deadline,
+    patience: Duration,
+) -> Result<IpAddr, Failure> {
+    let mut addresses = look_up(name, deadline)?;
+    if addresses.iter().any(|address| is_allowed(*address)) {
+        addresses.retain(|address| is_allowed(*address));
+    } else {
+        // None will be connected to: the message names the first.
+        addresses.truncate(1);
+    }
     let [first, _, ..] = addresses.as_slice() else {
         return addresses.first().copied().ok_or_else(|| Failure::other("the name has no address"));
     };
@@ -134,7 +146,8 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let found =
-            reachable("localhost", port, Deadline::after(Duration::from_secs(5)), Duration::from_secs(5)).unwrap();
+            reachable("localhost", port, |_| true, Deadline::after(Duration::from_secs(5)), Duration::from_secs(5))
+                .unwrap();
         assert_eq!(found, IpAddr::from([127, 0, 0, 1]));
     }
 }

@@ -237,6 +237,41 @@ fn of_servers_that_speak_for_themselves_the_last_leader_has_to_be_heard() {
 }
 
 #[test]
+fn half_of_the_endpoints_is_not_enough_to_go_back() {
+    let words = [("a", primary(5, OURS)), ("b", primary(6, OURS)), ("x", primary(9, FOREIGN))];
+    for (back, answered) in [("a=5 b@5", 1), ("x=9 y", 1), ("a=5 b@5", 2)] {
+        let mut reader = Reader::default();
+        assert_eq!(reader.looks(&["b=6 a"], &words), Ok("b".into()));
+        let mut views = vec![Some(view(back)); answered];
+        views.extend(vec![None; answered]);
+        is_refused(reader.looks_at(views.clone(), &words, None), "HaDsn::forget() accepts it");
+        views.pop();
+        assert!(reader.looks_at(views, &words, None).is_ok(), "more than half");
+    }
+    // While the last leader says that it is a primary there is nothing to go back for.
+    let mut reader = Reader::default();
+    assert_eq!(reader.looks(&["b=6 a"], &words), Ok("b".into()));
+    assert_eq!(reader.looks_at(vec![Some(view("a=5 b@5"))], &words, Some(primary(6, OURS))), Ok("b".into()));
+}
+
+#[test]
+fn what_only_an_endpoint_says_of_the_timeline_is_not_remembered() {
+    let mut reader = Reader::default();
+    let mute = Word::Primary { timeline: None, system: OURS };
+    assert_eq!(reader.looks(&["a=4294967295 b"], &[("a", mute)]), Ok("a".into()));
+    assert_eq!(reader.beliefs.highest, None);
+    assert_eq!(reader.looks(&["b=6 a"], &[("b", primary(6, OURS))]), Ok("b".into()));
+}
+
+#[test]
+fn one_endpoint_does_not_take_an_unconfirmed_leader_back() {
+    let mut reader = Reader::default();
+    assert_eq!(reader.looks(&["b=6 c"], &[]), Ok("b".into()));
+    is_refused(reader.looks(&["a=5 b", "c@6"], &[]), "none of 1 members is the leader");
+    assert_eq!(reader.looks(&["a=5 b", "a=5 b"], &[]), Ok("a".into()));
+}
+
+#[test]
 fn a_cluster_made_anew_is_taken_when_all_agree() {
     let mut reader = Reader::who_knows_a();
     let words = [("a", primary(1, FOREIGN)), ("b", primary(1, FOREIGN))];
@@ -301,7 +336,11 @@ fn the_last_leader_stays_while_its_postgresql_is_a_primary_and_nobody_else_is() 
         is_refused(reader.looks_at(leaderless(), &[], Some(sql)), reason);
     }
     let promoting = vec![Some(view("b=6 c"))];
-    is_refused(reader.looks_at(promoting, &[("b", replica())], Some(replica())), "which led before");
+    // What the old one writes now will be lost, also if it takes it.
+    for sql in [replica(), primary(5, OURS)] {
+        let outcome = reader.looks_at(promoting.clone(), &[("b", replica())], Some(sql));
+        is_refused(outcome, "\"b\" is named the leader, and by its own word it is a replica");
+    }
     let promoted = vec![Some(view("b=6 c"))];
     assert_eq!(reader.looks_at(promoted, &[("b", primary(6, OURS))], Some(primary(5, OURS))), Ok("b".into()));
 }
@@ -312,6 +351,8 @@ fn in_a_maintenance_pause_the_last_leader_stays_for_those_who_cannot_ask_it() {
     paused.topology.is_paused = true;
     let mut reader = Reader::who_knows_a();
     assert_eq!(reader.looks_at(vec![Some(paused.clone())], &[], None), Ok("a".into()));
+    assert_eq!(reader.looks_at(vec![Some(paused.clone())], &[], Some(dead())), Ok("a".into()), "it could not be asked");
+    is_refused(reader.looks_at(vec![Some(paused.clone())], &[], Some(replica())), "which led before: it is a replica");
     is_refused(Reader::default().looks_at(vec![Some(paused)], &[], None), "none of 2 members");
     is_refused(reader.looks(&["b c"], &[]), "none of 2 members");
 }
@@ -384,6 +425,8 @@ fn a_leader_out_of_reach_is_told_as_such_when_nobody_knows_another() {
     let mut reader = Reader::default();
     assert_eq!(reader.looks_at(vec![Some(forbidden.clone())], &[], None), Ok("a".into()));
     assert_eq!(reader.beliefs, Beliefs::default());
+    let views = vec![Some(forbidden.clone()), Some(view("b c"))];
+    is_refused(reader.looks_at(views, &[], None), "none of 2 members");
     let views = vec![Some(forbidden), Some(view("b=5 c"))];
     assert_eq!(reader.looks_at(views, &[("b", primary(5, OURS))], None), Ok("b".into()));
 }
