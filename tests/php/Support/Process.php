@@ -57,6 +57,12 @@ final class Process
         return $this->pid;
     }
 
+    /** Writes to its standard input. */
+    public function type(string $text): void
+    {
+        fwrite($this->pipes[0], $text);
+    }
+
     /** Ends its standard input. */
     public function closeInput(): void
     {

@@ -1,0 +1,134 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Console;
+
+/**
+ * The cluster that a command is about: its source string, found where the extension finds it, and the credentials.
+ *
+ * @internal
+ */
+final class Cluster
+{
+    private function __construct(
+        public readonly string $name,
+        public readonly Source $source,
+        public readonly Origin $origin,
+        /** Where it was found, in words. */
+        public readonly string $place,
+        private readonly ?string $givenUser,
+        private readonly ?\SensitiveParameterValue $givenPassword,
+    ) {
+    }
+
+    /**
+     * Finds it, and has the extension check it.
+     *
+     * @throws Failure                if a file can't be read, or nothing is configured
+     * @throws \HaDsn\ConfigException if the source string is wrong
+     */
+    public static function find(Arguments $arguments): self
+    {
+        $name = $arguments->value('cluster') ?? 'default';
+        $given = $arguments->value('source');
+        if ($given !== null) {
+            \HaDsn::configure($given, $name);
+            [$text, $origin, $place] = [$given, Origin::CommandLine, 'option --source'];
+        } else {
+            // Says what is wrong with the name, the place or the text.
+            self::check($name);
+            [$text, $origin, $place] = self::configured($name);
+        }
+        $password = null;
+        if ($arguments->value('password-file') !== null) {
+            $line = strtok(self::read($arguments->value('password-file')), "\r\n");
+            $password = new \SensitiveParameterValue($line === false ? '' : $line);
+        }
+
+        return new self($name, Source::parse($text), $origin, $place, $arguments->value('user'), $password);
+    }
+
+    /** The database role to log in as, if anybody has said it. */
+    public function user(): ?string
+    {
+        $user = $this->givenUser ?? $this->source->user ?? getenv('PGUSER');
+
+        return $user === false || $user === '' ? null : $user;
+    }
+
+    /** Its password; null leaves it to libpq: PGPASSWORD, its password file. */
+    public function password(): ?string
+    {
+        if ($this->givenPassword !== null) {
+            return $this->givenPassword->getValue();
+        }
+
+        // The source's password is that of the source's user.
+        return $this->user() === $this->source->user ? $this->source->password() : null;
+    }
+
+    /**
+     * What is known of it without asking.
+     *
+     * @return array<string, mixed>
+     */
+    public function status(): array
+    {
+        return \HaDsn::status()['clusters'][$this->name] ?? [];
+    }
+
+    /**
+     * A DSN for PDO that leads to this server, whatever its role.
+     *
+     * @param string|null $address of a host given by name
+     */
+    public function dsn(Endpoint $server, ?string $address = null): string
+    {
+        $keywords = ['host' => $server->host] + ($address === null ? [] : ['hostaddr' => $address]) + ['port' => (string) $server->port];
+        $keywords += $this->source->database === null ? [] : ['dbname' => $this->source->database];
+        $dsn = [];
+        foreach ($keywords + $this->source->libpq() as $keyword => $value) {
+            $isPlain = preg_match('~^[A-Za-z0-9_./:@%+,-]+$~D', $value) === 1;
+            $dsn[] = "$keyword=" . ($isPlain ? $value : "'" . addcslashes($value, "'\\") . "'");
+        }
+
+        return 'pgsql:' . implode(';', $dsn);
+    }
+
+    private static function check(string $name): void
+    {
+        $known = \HaDsn::status()['clusters'][$name] ?? null;
+        if ($known === null) {
+            // Says that nothing configures it, or what is wrong with the name.
+            \HaDsn::invalidate($name);
+        } elseif (!isset($known['source'])) {
+            throw Failure::unusable(Text::line((string) $known['error']));
+        }
+    }
+
+    /** @return array{string, Origin, string} */
+    private static function configured(string $name): array
+    {
+        $suffix = $name === 'default' ? '' : '_' . strtoupper($name);
+        $value = getenv("HADSN_URL$suffix");
+        if ($value !== false) {
+            return [$value, Origin::Environment, "environment variable HADSN_URL$suffix"];
+        }
+        $file = getenv("HADSN_URL{$suffix}_FILE");
+        if ($file !== false) {
+            return [self::read($file), Origin::File, $file];
+        }
+        $setting = $name === 'default' ? 'hadsn.url' : "hadsn.url.$name";
+        $value = ini_get($setting);
+
+        return [$value === false ? (string) get_cfg_var($setting) : $value, Origin::Ini, "$setting in php.ini"];
+    }
+
+    private static function read(string $file): string
+    {
+        [$text, $reason] = Warnings::collect(static fn (): string|false => is_file($file) ? file_get_contents($file, false, null, 0, 65536) : false);
+
+        return $text === false ? throw Failure::unusable('file ' . Text::quoted($file) . ': can\'t be read' . ($reason === '' ? ': not a regular file' : '')) : $text;
+    }
+}

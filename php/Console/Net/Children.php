@@ -1,0 +1,76 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Console\Net;
+
+use HaDsn\Console\Failure;
+use HaDsn\Console\Interrupt;
+use HaDsn\Console\Warnings;
+
+/**
+ * PHP processes beside each other, for calls that PHP itself gives no deadline: those that have not ended in time are killed.
+ *
+ * @internal
+ */
+final class Children
+{
+    /**
+     * Runs code once for each input.
+     *
+     * @param string               $code   without `<?php`; reads JSON from its standard input and writes JSON
+     * @param array<string, mixed> $inputs for JSON; may hold secrets, which nobody sees in a pipe
+     * @param float                $timeout for all of them together, in seconds
+     *
+     * @return array<string, mixed> what each has written, with the same keys; null: nothing in time
+     */
+    public static function run(string $code, #[\SensitiveParameter] array $inputs, float $timeout): array
+    {
+        if ($inputs !== [] && !function_exists('proc_open')) {
+            throw Failure::unusable('the function proc_open() is disabled: allow it on the command line (disable_functions in php.ini)');
+        }
+        $until = hrtime(true) + (int) ($timeout * 1e9);
+        $processes = $pipes = $texts = [];
+        try {
+            foreach ($inputs as $key => $input) {
+                $command = [PHP_BINARY, '-d', 'display_errors=0', '-d', 'log_errors=0', '-r', $code];
+                $process = proc_open($command, [['pipe', 'r'], ['pipe', 'w'], ['file', '/dev/null', 'w']], $ends);
+                if (!is_resource($process)) {
+                    throw Failure::unusable(PHP_BINARY . ' can\'t be started a second time: see the limits of processes and memory');
+                }
+                $processes[] = $process;
+                [, $pipes[$key]] = $ends;
+                // Less than a pipe holds: it can't block.
+                fwrite($ends[0], json_encode($input, JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE));
+                fclose($ends[0]);
+                stream_set_blocking($ends[1], false);
+                $texts[$key] = '';
+            }
+            while ($pipes !== [] && ($left = $until - hrtime(true)) > 0) {
+                Interrupt::check();
+                $read = $pipes;
+                $none = null;
+                [$ready] = Warnings::collect(static function () use (&$read, &$none, $left): int|false {
+                    return stream_select($read, $none, $none, 0, (int) min($left / 1000 + 1, 500_000));
+                });
+                foreach ($ready === false ? [] : $read as $key => $pipe) {
+                    $texts[$key] .= stream_get_contents($pipe);
+                    if (feof($pipe)) {
+                        fclose($pipe);
+                        unset($pipes[$key]);
+                    }
+                }
+            }
+        } finally {
+            foreach ($pipes as $pipe) {
+                fclose($pipe);
+            }
+            foreach ($processes as $process) {
+                proc_terminate($process, 9);
+                proc_close($process);
+            }
+        }
+
+        return array_map(static fn (string $text): mixed => json_decode($text, true), $texts);
+    }
+}

@@ -1,0 +1,161 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Console\Net;
+
+use HaDsn\Console\Endpoint;
+
+/**
+ * SRV records (RFC 2782), asked of a name server of one's choice, which PHP's own functions do not offer (RFC 1035, RFC 6891).
+ *
+ * @internal
+ */
+final class Dns
+{
+    private const SRV = 33;
+    private const TRUNCATED = 0x0200;
+    private const RCODES = [1 => 'FORMERR', 2 => 'SERVFAIL', 3 => 'NXDOMAIN: there is no such name', 4 => 'NOTIMP', 5 => 'REFUSED'];
+
+    /** Behind so many pointers a name is a trap. */
+    private const MOST_LABELS = 128;
+
+    /**
+     * @param list<array{priority: int, weight: int, endpoint: Endpoint}> $records
+     * @param string|null                                                 $error   why there are none
+     */
+    private function __construct(public readonly array $records, public readonly ?string $error, public readonly float $seconds)
+    {
+    }
+
+    /**
+     * The name servers of this host.
+     *
+     * @return list<Endpoint>
+     */
+    public static function servers(string $file = '/etc/resolv.conf'): array
+    {
+        $text = is_readable($file) ? (string) file_get_contents($file) : '';
+        preg_match_all('/^nameserver\s+([0-9A-Fa-f.:]+)/m', $text, $found);
+
+        return array_map(static fn (string $ip): Endpoint => new Endpoint($ip, 53), array_slice($found[1], 0, 3));
+    }
+
+    /**
+     * Asks all the servers at once; the first good answer counts.
+     *
+     * @param list<Endpoint> $servers with addresses
+     */
+    public static function look(string $name, array $servers, float $timeout): self
+    {
+        $query = self::query($name);
+        $udp = array_map(static fn (Endpoint $server): Exchange => new Exchange(
+            'udp',
+            $server->host,
+            $server->port,
+            $query,
+            static fn (string $answer): bool => strlen($answer) >= 12 && substr($answer, 0, 2) === substr($query, 0, 2),
+            null,
+            $timeout,
+        ), $servers);
+        Exchanges::run($udp);
+        $tcp = [];
+        foreach ($udp as $i => $exchange) {
+            if ($exchange->error === null && (unpack('n', $exchange->answer, 2)[1] & self::TRUNCATED) !== 0) {
+                $length = static fn (string $answer): int => strlen($answer) < 2 ? PHP_INT_MAX : unpack('n', $answer)[1] + 2;
+                $tcp[] = new Exchange(
+                    'tcp',
+                    $servers[$i]->host,
+                    $servers[$i]->port,
+                    pack('n', strlen($query)) . $query,
+                    static fn (string $answer): bool => strlen($answer) >= $length($answer),
+                    null,
+                    $timeout,
+                );
+            }
+        }
+        Exchanges::run($tcp);
+        $result = null;
+        foreach ([...$tcp, ...$udp] as $i => $exchange) {
+            $answer = $i < count($tcp) ? substr($exchange->answer, 2) : $exchange->answer;
+            [$records, $error] = $exchange->error === null ? self::parse($answer) : [[], $exchange->error];
+            if ($result === null || $result->error !== null && $error === null) {
+                $result = new self($records, $error, $exchange->seconds);
+            }
+        }
+
+        return $result ?? new self([], 'no name server is known: name one with the option nameserver', 0.0);
+    }
+
+    private static function query(string $name): string
+    {
+        $labels = '';
+        foreach (explode('.', rtrim($name, '.')) as $label) {
+            $labels .= chr(strlen($label) & 63) . $label;
+        }
+
+        // Recursion desired; one question; one additional record: EDNS with 4096 bytes.
+        return random_bytes(2) . pack('n5', 0x0100, 1, 0, 0, 1) . "$labels\0" . pack('n2', self::SRV, 1) . "\0" . pack('nnNn', 41, 4096, 0, 0);
+    }
+
+    /** @return array{list<array{priority: int, weight: int, endpoint: Endpoint}>, string|null} */
+    private static function parse(string $message): array
+    {
+        if (strlen($message) < 12) {
+            return [[], 'the answer is too short'];
+        }
+        ['flags' => $flags, 'questions' => $questions, 'answers' => $answers] = unpack('nflags/nquestions/nanswers', $message, 2);
+        $code = $flags & 15;
+        if ($code !== 0) {
+            return [[], self::RCODES[$code] ?? "rcode $code"];
+        }
+        $at = 12;
+        $records = [];
+        for ($i = 0; $i < $questions; ++$i) {
+            self::name($message, $at);
+            $at += 4;
+        }
+        for ($i = 0; $i < $answers; ++$i) {
+            self::name($message, $at);
+            if ($at + 10 > strlen($message)) {
+                return [$records, 'the answer is cut off'];
+            }
+            ['type' => $type, 'length' => $length] = unpack('ntype/nclass/Nttl/nlength', $message, $at);
+            $at += 10;
+            $end = $at + $length;
+            if ($type === self::SRV && $length >= 7 && $end <= strlen($message)) {
+                ['priority' => $priority, 'weight' => $weight, 'port' => $port] = unpack('npriority/nweight/nport', $message, $at);
+                $at += 6;
+                $records[] = ['priority' => $priority, 'weight' => $weight, 'endpoint' => new Endpoint(self::name($message, $at), $port)];
+            }
+            $at = $end;
+        }
+
+        return [$records, $records === [] ? 'the name has no SRV records' : null];
+    }
+
+    /** Reads a name, and moves behind it. */
+    private static function name(string $message, int &$at): string
+    {
+        $labels = [];
+        $position = $at;
+        $end = null;
+        for ($i = 0; $i < self::MOST_LABELS && $position < strlen($message); ++$i) {
+            $length = ord($message[$position]);
+            if ($length >= 0xC0 && $position + 1 < strlen($message)) {
+                $end ??= $position + 2;
+                $position = (($length & 0x3F) << 8) | ord($message[$position + 1]);
+                continue;
+            }
+            ++$position;
+            if ($length === 0) {
+                break;
+            }
+            $labels[] = substr($message, $position, $length);
+            $position += $length;
+        }
+        $at = $end ?? $position;
+
+        return implode('.', $labels);
+    }
+}

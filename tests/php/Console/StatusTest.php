@@ -1,0 +1,176 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Tests\Console;
+
+use HaDsn\Tests\Support\Answer;
+use HaDsn\Tests\Support\Nodes;
+
+/**
+ * `hadsn status` and `hadsn watch`.
+ */
+final class StatusTest extends ConsoleTestCase
+{
+    public function testTheTableShowsEveryMember(): void
+    {
+        [$leader, $replica] = $this->reachable();
+        $dead = Nodes::replica('pg3', '127.0.0.1', ['port' => (int) explode(':', self::deadAddress())[1], 'lag' => 5 << 20]);
+        $patroni = $this->cluster($leader, $replica, $dead);
+
+        $outcome = self::hadsn(['status'], ['HADSN_URL' => self::url($patroni)]);
+
+        self::assertSame([0, ''], [$outcome->exitCode, $outcome->stderr]);
+        [$head, , $titles, $first, $second, $third] = explode("\n", $outcome->stdout);
+        self::assertMatchesRegularExpression("~^cluster default, leader pg1, seen \S+ \S+ ago by patroni://{$patroni->address()}/app$~", $head);
+        self::assertMatchesRegularExpression('/^MEMBER +ROLE +STATE +LAG +TL +ADDRESS +REACHABLE$/', $titles);
+        self::assertMatchesRegularExpression("/^pg1     leader   running          -   3  127\.0\.0\.1:{$leader['port']} +yes, /", $first);
+        self::assertMatchesRegularExpression("/^pg2     replica  streaming      0 B   3  127\.0\.0\.1:{$replica['port']} +yes, /", $second);
+        self::assertMatchesRegularExpression("/^pg3     replica  streaming  5\.0 MiB   3  127\.0\.0\.1:{$dead['port']} +no: connection refused$/", $third);
+        // Aligned: the columns begin where their titles do.
+        self::assertSame(strpos($titles, 'ADDRESS'), strpos($third, '127.0.0.1:'));
+        self::assertSame(strpos($titles, 'REACHABLE'), strpos($third, 'no:'));
+    }
+
+    public function testJsonHasEverythingInItsOwnType(): void
+    {
+        [$leader, $replica] = $this->reachable();
+        $patroni = $this->cluster($leader, ['lag' => 'unknown', 'tags' => ['nofailover' => true]] + $replica);
+
+        $json = self::hadsn(['status', '--json'], ['HADSN_URL' => self::url($patroni)])->json();
+
+        self::assertSame(['cluster', 'leader', 'timeline', 'source', 'age', 'error', 'members'], array_keys($json));
+        self::assertSame(['pg1', 3, null], [$json['leader'], $json['timeline'], $json['error']]);
+        self::assertIsFloat($json['age']);
+        self::assertSame([
+            'name' => 'pg2', 'role' => 'replica', 'state' => 'streaming', 'lag' => null, 'timeline' => 3, 'host' => '127.0.0.1',
+            'port' => $replica['port'], 'announced' => ['host' => '127.0.0.1', 'port' => $replica['port']], 'reachable' => true,
+            'reason' => null, 'tags' => ['nofailover' => true],
+        ], $json['members'][1]);
+    }
+
+    public function testTheAddressIsTheOneThatAnApplicationConnectsTo(): void
+    {
+        $server = $this->server();
+        $patroni = $this->cluster(Nodes::leader(), Nodes::replica());
+
+        $url = self::url($patroni, "map=127.0.2.1=localhost:$server->port&port=1");
+        $json = self::hadsn(['status', '--json'], ['HADSN_URL' => $url])->json();
+
+        self::assertSame(['localhost', $server->port, true], [$json['members'][0]['host'], $json['members'][0]['port'], $json['members'][0]['reachable']]);
+        self::assertSame(['127.0.2.2', 1, false], [$json['members'][1]['host'], $json['members'][1]['port'], $json['members'][1]['reachable']]);
+    }
+
+    public function testAServerThatTakesConnectionsAndIsFrozenIsNotReachable(): void
+    {
+        $frozen = stream_socket_server('tcp://127.0.0.1:0');
+        $port = (int) explode(':', (string) stream_socket_get_name($frozen, false))[1];
+        $patroni = $this->cluster(Nodes::leader('pg1', '127.0.0.1', ['port' => $port]));
+
+        $seconds = self::seconds(static function () use ($patroni, &$outcome): void {
+            $outcome = self::hadsn(['status'], ['HADSN_URL' => self::url($patroni)]);
+        });
+
+        self::assertStringContainsString('no: connected, and no answer within 1 s', $outcome->stdout);
+        self::assertLessThan(self::SOON, $seconds);
+    }
+
+    public function testForeignTextCannotReachTheTerminal(): void
+    {
+        $patroni = $this->cluster(Nodes::leader("pg\e[2J\u{202E}\u{9B}1"), Nodes::replica("b\nb", more: ['state' => "str\reaming"]));
+
+        $outcome = self::hadsn(['status'], ['HADSN_URL' => self::url($patroni)]);
+
+        self::assertDoesNotMatchRegularExpression('/[\x00-\x09\x0B-\x1F\x7F]|\x{202E}|\x{9B}/u', $outcome->stdout);
+        self::assertStringContainsString('pg\x1B[2J\u{202E}\u{9B}1', $outcome->stdout);
+        self::assertStringContainsString('b\nb', $outcome->stdout);
+        self::assertStringContainsString('str\reaming', $outcome->stdout);
+        $doctor = self::hadsn(['doctor'], ['HADSN_URL' => self::url($patroni)]);
+        self::assertDoesNotMatchRegularExpression('/[\x00-\x09\x0B-\x1F\x7F]|\x{202E}|\x{9B}/u', $doctor->stdout);
+    }
+
+    public function testWithoutALeaderItShowsTheOthersAndEndsWithOne(): void
+    {
+        $outcome = self::hadsn(['status'], ['HADSN_URL' => self::url($this->cluster(Nodes::replica()))]);
+
+        self::assertSame(1, $outcome->exitCode);
+        self::assertStringContainsString('no leader', $outcome->stdout);
+        self::assertStringContainsString('pg2', $outcome->stdout);
+    }
+
+    public function testWhenNobodyAnswersItEndsWithOne(): void
+    {
+        $dead = self::deadAddress();
+        $env = ['HADSN_URL' => "patroni://u:hunter2@$dead/app"];
+
+        $outcome = self::hadsn(['status'], $env);
+        $json = self::hadsn(['status', '--json'], $env);
+
+        self::assertSame([1, ''], [$outcome->exitCode, $outcome->stdout]);
+        self::assertStringContainsString("hadsn: no source gave a usable answer: patroni $dead: connection refused", $outcome->stderr);
+        self::assertSame([1, null, []], [$json->exitCode, $json->json()['leader'], $json->json()['members']]);
+        self::assertStringContainsString('connection refused', $json->json()['error']);
+        self::assertStringNotContainsString('hunter2', $outcome->stderr . $json->stdout);
+    }
+
+    public function testWatchSeesTheLeaderMove(): void
+    {
+        $patroni = $this->cluster(...$this->reachable());
+        $watch = self::start(['watch', '--interval=200ms', '--json'], ['HADSN_URL' => self::url($patroni)]);
+        $watch->waitFor('/"leader":"pg1"/', 20.0);
+
+        $patroni->answers(Answer::members(Nodes::replica('pg1', '127.0.2.1'), Nodes::leader('pg2', '127.0.2.2', ['timeline' => 4])));
+        $watch->waitFor('/"leader":"pg2"/', 20.0);
+        $patroni->answers(Answer::status(503));
+        $watch->waitFor('/"error":"/', 20.0);
+        $watch->signal(SIGINT);
+        $outcome = $watch->wait(20.0);
+
+        self::assertSame([0, ''], [$outcome->exitCode, $outcome->stderr]);
+        foreach (explode("\n", trim($outcome->stdout)) as $line) {
+            self::assertIsArray(json_decode($line, true), $line);
+        }
+    }
+
+    public function testWatchEndsAfterSoManyLooks(): void
+    {
+        $source = self::url($this->cluster(...$this->reachable()));
+
+        $outcome = self::hadsn(['watch', '--interval=200ms', '--count=3'], ['HADSN_URL' => $source]);
+
+        self::assertSame([0, 3], [$outcome->exitCode, substr_count($outcome->stdout, 'MEMBER')]);
+        self::assertStringNotContainsString("\e", $outcome->stdout);
+    }
+
+    public function testCtrlCLeavesTheTerminalInOrder(): void
+    {
+        $source = self::url($this->cluster(...$this->reachable()));
+        $watch = self::startOnTerminal(['watch', '--interval=200ms'], ['HADSN_URL' => $source]);
+        $watch->waitFor('/\e\[\d+A/', 20.0);
+
+        $watch->type("\x03");
+        $outcome = $watch->wait(20.0);
+
+        self::assertSame(0, $outcome->exitCode);
+        self::assertStringContainsString("\e[?25l", $outcome->stdout);
+        self::assertMatchesRegularExpression('/\e\[\?25h\s*$/', $outcome->stdout, 'the cursor is shown again, last of all');
+    }
+
+    public function testWatchNeverWritesMoreThanTheTerminalHolds(): void
+    {
+        $members = [Nodes::leader()];
+        for ($i = 2; $i < 40; ++$i) {
+            $members[] = Nodes::replica("pg$i", "127.0.3.$i", ['state' => str_repeat('long ', 40)]);
+        }
+        $outcome = self::startOnTerminal(['watch', '--interval=200ms', '--count=2'], ['HADSN_URL' => self::url($this->cluster(...$members))])->wait(30.0);
+
+        $pictures = preg_split('/\e\[\d+A/', $outcome->stdout);
+        self::assertCount(2, $pictures);
+        foreach ($pictures as $picture) {
+            $lines = explode("\n", (string) preg_replace('/\e\[[0-9;?]*[A-Za-z]|\r/', '', $picture));
+            self::assertLessThanOrEqual(20, count($lines));
+            self::assertLessThanOrEqual(100, max(array_map(mb_strwidth(...), $lines)));
+        }
+        self::assertStringContainsString('lines more', $outcome->stdout);
+    }
+}
