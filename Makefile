@@ -71,6 +71,8 @@ check-rust: | install-build
 test-php-unit: build
 	$(call step,PHPUnit: what needs no cluster)
 	$(PHPUNIT) --testsuite unit
+	$(call step,PHPUnit: the sample application$(comma) which uses HaDsn\Testing)
+	php -d extension=$(EXTENSION) /usr/bin/phpunit -c tests/sample-app/phpunit.xml
 
 test-php-lab: build
 	$(call step,PHPUnit: the lab)

@@ -1,0 +1,156 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Testing\Server;
+
+/**
+ * The connections of all members, and the traps.
+ *
+ * @internal
+ */
+final class Proxy
+{
+    /** @var array<int, Link> */
+    private array $links = [];
+
+    /** @var list<Trap> */
+    private array $traps = [];
+    private Cluster $cluster;
+    private ?string $mistake = null;
+
+    /** @param string|null $upstream the address of the server behind; null: there is none */
+    public function __construct(public readonly Journal $journal, private readonly ?string $upstream)
+    {
+    }
+
+    public function serve(Cluster $cluster): void
+    {
+        $this->cluster = $cluster;
+    }
+
+    public function accept(Node $node): void
+    {
+        $client = $node->postgres->accept();
+        if ($client !== null) {
+            $link = new Link($node, $client, $this);
+            $this->links[$link->number] = $link;
+        }
+    }
+
+    /** @return array<int, Link> those that are not over */
+    public function links(): array
+    {
+        return $this->links = array_filter($this->links, static fn (Link $link): bool => !$link->isClosed());
+    }
+
+    /** A connection to the server behind; null: there is none, for this reason. */
+    public function connect(?string &$reason): ?Channel
+    {
+        if ($this->upstream === null) {
+            $reason = 'this FakeCluster has no database behind it: see FakeCluster::inFrontOf()';
+
+            return null;
+        }
+        $socket = stream_socket_client($this->upstream, $code, $message, 5.0, STREAM_CLIENT_CONNECT, stream_context_create(['socket' => ['tcp_nodelay' => true]]));
+        if ($socket === false) {
+            $reason = "the server $this->upstream that this FakeCluster stands in front of: $message";
+
+            return null;
+        }
+        $reason = null;
+
+        return new Channel($socket);
+    }
+
+    public function leads(Node $node): bool
+    {
+        return $this->cluster->leads($node);
+    }
+
+    public function timeline(): int
+    {
+        return $this->cluster->timeline();
+    }
+
+    public function system(): string
+    {
+        return $this->cluster->system;
+    }
+
+    /** What the cluster does to the connections of a node. */
+    public function affect(Node $node, string $what): void
+    {
+        foreach ($this->links() as $link) {
+            if ($link->node === $node) {
+                match ($what) {
+                    'terminate' => $link->end(self::terminated()),
+                    'cut' => $link->end(''),
+                    default => $link->alignAtOnce(),
+                };
+            }
+        }
+    }
+
+    public function set(Trap $trap): void
+    {
+        $this->traps[] = $trap;
+    }
+
+    public function disarm(): void
+    {
+        $this->traps = [];
+    }
+
+    /** @return list<string> the traps that nobody has stepped into */
+    public function armed(): array
+    {
+        return array_map(static fn (Trap $trap): string => $trap->describe(), $this->traps);
+    }
+
+    /** The trap of this statement, which is set no more. */
+    public function trapFor(string $sql): ?Trap
+    {
+        foreach ($this->traps as $number => $trap) {
+            if ($trap->isSprung($sql)) {
+                array_splice($this->traps, $number, 1);
+
+                return $trap;
+            }
+        }
+
+        return null;
+    }
+
+    public function spring(Trap $trap, Link $link): void
+    {
+        $to = $trap->action['to'] ?? null;
+        $seconds = (float) ($trap->action['seconds'] ?? 0.0);
+        try {
+            match ($trap->action['do']) {
+                'switchover' => $this->cluster->switchover($to, $seconds),
+                'crash' => $this->cluster->crash($link->node->name, $to, $seconds),
+                'demote' => $this->cluster->demote($to),
+                'noLeader' => $this->cluster->noLeader(),
+                'cut' => $link->end(''),
+                'terminate' => $link->end(self::terminated()),
+            };
+        } catch (\DomainException $mistake) {
+            // Whoever has set it hears of it at his next question.
+            $this->mistake = "{$trap->describe()}: {$mistake->getMessage()}";
+        }
+    }
+
+    /** What could not be done, once. */
+    public function takeMistake(): ?string
+    {
+        [$mistake, $this->mistake] = [$this->mistake, null];
+
+        return $mistake;
+    }
+
+    private static function terminated(): string
+    {
+        return Wire::fatal('57P01', 'terminating connection due to administrator command');
+    }
+}

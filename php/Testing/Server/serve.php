@@ -1,0 +1,19 @@
+<?php
+
+/*
+ * The process behind a FakeCluster, which talks to it by lines of JSON. Argument: what it is to be. Ends with its standard input.
+ */
+
+declare(strict_types=1);
+
+namespace HaDsn\Testing\Server;
+
+// A client that hangs up early is no news.
+error_reporting(E_ALL & ~E_NOTICE & ~E_WARNING);
+
+require __DIR__ . '/../Fate.php';
+foreach (['Wire', 'Channel', 'Door', 'Node', 'Cluster', 'Trap', 'Journal', 'Reply', 'Link', 'Proxy', 'Request', 'Api', 'Server'] as $class) {
+    require __DIR__ . "/$class.php";
+}
+
+(new Server(json_decode($argv[1], true, 16, JSON_THROW_ON_ERROR)))->run();

@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS purchase (
+    id text PRIMARY KEY,
+    title text NOT NULL
+);
