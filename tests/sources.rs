@@ -297,3 +297,17 @@ fn the_next_source_is_asked_when_the_one_before_is_silent_and_then_soon() {
         reader.look().unwrap().answered_by == format!("patroni {}", first.endpoints())
     });
 }
+
+#[test]
+fn one_that_comes_after_the_leaders_crash_waits_for_the_next_and_reads_meanwhile() {
+    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
+    site.nodes[0].falls_silent(true);
+    let members = site.cluster(None, 1);
+    // The dead one is not among the members any more.
+    let (head, tail) = members.split_once("},").unwrap();
+    let scope = head.split_once('{').map(|(start, _)| format!("{start}{{\"members\":[{tail}")).unwrap();
+    site.nodes.iter().for_each(|node| node.tells_cluster(scope.clone()));
+    let mut reader = Reader::of(&format!("patroni://{}/app?timeout=2s&hedge=50ms", site.endpoints()));
+    is_refused(reader.writer(), "none of 2 members is the leader");
+    assert_eq!(reader.replicas(), ["10.0.0.2", "10.0.0.3"]);
+}

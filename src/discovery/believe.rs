@@ -573,7 +573,9 @@ fn own_view(beliefs: &Beliefs, facts: &Facts) -> OwnView {
         (Some(known), Some(scope)) => known == scope,
         _ => true,
     };
-    let is_trusted = |view: &View| beliefs.writer.is_some() || !view.is_odd || facts.views.len() == 1;
+    let scopes = || facts.views.iter().map(|view| &view.topology.scope);
+    let is_one_cluster = scopes().all(|scope| Some(scope) == scopes().next());
+    let is_trusted = |view: &View| beliefs.writer.is_some() || !view.is_odd || is_one_cluster;
     let own = || facts.views.iter().enumerate().filter(|(_, view)| is_own(view) && is_trusted(view));
     let best = own().find(|(_, view)| view.leader.is_err()).or_else(|| own().next());
     if let Some((number, _)) = best {
