@@ -7,37 +7,14 @@ mod fake;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fake::caller::{configured, readers, wait_until, writer};
 use fake::{Behaviour, Fake, cluster, refusing};
-use hadsn::cluster::{Call, Cluster, Step, Wish};
+use hadsn::cluster::Call;
 use hadsn::config::Config;
 use hadsn::discovery::{Memory, discover};
-use hadsn::error::{Error, Kind};
+use hadsn::error::Kind;
 use hadsn::route::Addresses;
 use hadsn::sys::clock::Deadline;
-
-fn configured(sources: &str) -> Cluster {
-    Cluster::new(Config::parse(sources).unwrap(), Duration::from_millis(300))
-}
-
-/// Takes steps as the extension does.
-fn settle(step: impl Fn(&Call) -> Step) -> Result<Vec<String>, Error> {
-    let call = Call::now(None);
-    loop {
-        match step(&call) {
-            Step::Ready(answer) => return Ok(answer.routes.iter().map(|route| route.host.to_string()).collect()),
-            Step::Failed(error) => return Err(error),
-            Step::Wait(span) => std::thread::sleep(span),
-        }
-    }
-}
-
-fn writer(cluster: &Cluster) -> Result<String, Error> {
-    settle(|call| cluster.writer(call)).map(|hosts| hosts.join(","))
-}
-
-fn readers(cluster: &Cluster) -> Result<Vec<String>, Error> {
-    settle(|call| cluster.reader(Wish::default(), call))
-}
 
 fn hostile() -> Vec<(&'static str, Behaviour, &'static str)> {
     let raw = |text: &str| Behaviour::Raw(text.as_bytes().to_vec());
@@ -142,14 +119,6 @@ fn a_slow_first_endpoint_may_still_win() {
         assert_eq!(writer(&cluster).unwrap(), "10.0.0.1");
     });
     assert_eq!(first.requests(), 2);
-}
-
-fn wait_until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "it did not come to pass");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn cluster_of_one() -> String {

@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+#[allow(dead_code, reason = "others use the rest")]
+mod fake {
+    pub mod postgres;
+    pub mod server;
+}
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fake::postgres::{authentication_ok, error, log_in, ready, row};
+use fake::server::{Server, drain, message, refusing};
 use hadsn::address::Host;
 use hadsn::config::{Config, Secret};
 use hadsn::discovery::probe::{Login, Refusal, ServerRole, Standing, ask, ask_all, fault};
@@ -17,13 +25,13 @@ use hadsn::verdict::Fault;
 
 #[test]
 fn a_server_says_what_it_is() {
-    let primary = Server::healthy(["f", "off", "0000000A", "7712191335004130033", "0/3000060", "f"]);
+    let primary = healthy(["f", "off", "0000000A", "7712191335004130033", "0/3000060", "f"]);
     let standing = asked(&primary, "sslmode=disable").unwrap();
     assert_eq!(standing.role, ServerRole::Primary);
     assert_eq!((standing.timeline, standing.lsn), (Some(10), Some(0x0300_0060)));
     assert_eq!(standing.system_identifier, Some(7_712_191_335_004_130_033));
 
-    let standby = Server::healthy(["t", "on", "2", "7", "0/0", "t"]);
+    let standby = healthy(["t", "on", "2", "7", "0/0", "t"]);
     assert_eq!(asked(&standby, "sslmode=disable").unwrap().role, ServerRole::Standby { is_streaming: true });
 }
 
@@ -91,7 +99,7 @@ fn a_server_that_turns_one_down_is_told_in_words() {
         assert_eq!(refusal.text, told);
         assert_eq!((refusal.sqlstate.as_deref(), refusal.is_timeout), (Some(state), false));
         let config = configured("sslmode=disable");
-        assert_eq!(fault(&login(), &server.route(), &config, Deadline::after(LONG)), Some(expected));
+        assert_eq!(fault(&login(), &route(&server), &config, Deadline::after(LONG)), Some(expected));
     }
 }
 
@@ -166,7 +174,7 @@ fn one_that_closes_in_the_middle_is_told() {
 
 #[test]
 fn silence_ends_at_the_deadline_and_spoils_nobody() {
-    let silent = Server::new(|mut stream| listen(&mut stream));
+    let silent = Server::silent();
     let dripping = Server::new(|mut stream| {
         message(&mut stream);
         for byte in b"R\0\0\0\x08\0\0\0\0" {
@@ -177,9 +185,9 @@ fn silence_ends_at_the_deadline_and_spoils_nobody() {
         }
     });
     let frozen = Frozen::new();
-    let standby = Server::healthy(["t", "on", "1", "7", "0/0", "t"]);
-    let refusing = refusing();
-    let routes = [silent.route(), dripping.route(), refusing, standby.route(), frozen.route()];
+    let standby = healthy(["t", "on", "1", "7", "0/0", "t"]);
+    let refusing = local(refusing().port());
+    let routes = [route(&silent), route(&dripping), refusing, route(&standby), frozen.route()];
     let since = Instant::now();
     let limit = Duration::from_millis(500);
     let answers = ask_all(&routes, &login(), &configured("sslmode=disable"), Deadline::after(limit), LONG);
@@ -193,15 +201,15 @@ fn silence_ends_at_the_deadline_and_spoils_nobody() {
 
 #[test]
 fn after_the_first_primary_the_others_have_a_little_patience() {
-    let silent = Server::new(|mut stream| listen(&mut stream));
+    let silent = Server::silent();
     let slow = Server::new(|mut stream| {
         log_in(&mut stream);
         thread::sleep(Duration::from_millis(100));
         let _ = stream.write_all(&row(&["f", "off", "00000002", "7", "0/0", "f"]));
         drain(&mut stream);
     });
-    let primary = Server::healthy(["f", "off", "00000001", "7", "0/0", "f"]);
-    let routes = [silent.route(), slow.route(), primary.route()];
+    let primary = healthy(["f", "off", "00000001", "7", "0/0", "f"]);
+    let routes = [route(&silent), route(&slow), route(&primary)];
     let since = Instant::now();
     let patience = Duration::from_millis(400);
     let answers = ask_all(&routes, &login(), &configured("sslmode=disable"), Deadline::after(LONG), patience);
@@ -214,13 +222,13 @@ fn after_the_first_primary_the_others_have_a_little_patience() {
     ask_all(&routes[1..], &login(), &configured("sslmode=disable"), Deadline::after(LONG), LONG);
     assert!(since.elapsed() < LONG / 2);
     assert!(ask_all(&[], &login(), &configured(""), Deadline::after(LONG), LONG).is_empty());
-    let past = ask(&primary.route(), &login(), &configured(""), Deadline::after(Duration::ZERO));
+    let past = ask(&route(&primary), &login(), &configured(""), Deadline::after(Duration::ZERO));
     assert!(past.is_err_and(|refusal| refusal.is_timeout));
 }
 
 #[test]
 fn tls_is_asked_for_as_the_mode_says() {
-    let without = || Server::healthy(["f", "off", "00000001", "7", "0/0", "f"]);
+    let without = || healthy(["f", "off", "00000001", "7", "0/0", "f"]);
     assert!(asked(&without(), "sslmode=allow").is_ok());
     assert!(asked(&without(), "sslmode=prefer").is_ok());
     for mode in ["require", "verify-ca&sslrootcert=tests/probing.rs"] {
@@ -228,7 +236,7 @@ fn tls_is_asked_for_as_the_mode_says() {
         assert!(refusal.text.starts_with("has no TLS") || refusal.text.starts_with("TLS: file"), "{refusal}");
     }
     let config = configured("sslmode=require");
-    assert_eq!(fault(&login(), &without().route(), &config, Deadline::after(LONG)), Some(Fault::Login));
+    assert_eq!(fault(&login(), &route(&without()), &config, Deadline::after(LONG)), Some(Fault::Login));
 
     // It says that it has TLS, and has none.
     let liar = Server::new(|mut stream| {
@@ -278,9 +286,9 @@ fn a_password_is_sent_only_to_who_may_ask_for_it() {
 
     let nobody = Login { password: None, ..login() };
     let config = configured("sslmode=disable&passfile=/nowhere");
-    let refusal = ask(&server.route(), &nobody, &config, Deadline::after(LONG)).unwrap_err();
+    let refusal = ask(&route(&server), &nobody, &config, Deadline::after(LONG)).unwrap_err();
     assert_eq!(refusal.text, "asks for the password of \"app\" (password), and none is known");
-    assert_eq!(fault(&nobody, &server.route(), &config, Deadline::after(LONG)), None);
+    assert_eq!(fault(&nobody, &route(&server), &config, Deadline::after(LONG)), None);
 }
 
 #[test]
@@ -313,7 +321,7 @@ fn configured(options: &str) -> Config {
 }
 
 fn asked(server: &Server, options: &str) -> Result<Standing, Refusal> {
-    ask(&server.route(), &login(), &configured(options), Deadline::after(LONG))
+    ask(&route(server), &login(), &configured(options), Deadline::after(LONG))
 }
 
 fn told(refusal: &Refusal) -> String {
@@ -324,10 +332,17 @@ fn local(port: u16) -> Route {
     Route { host: Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), address: None, port }
 }
 
-/// A place where nothing listens, and which refuses at once.
-fn refusing() -> Route {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    local(listener.local_addr().unwrap().port())
+/// A server that lets everybody in, has no TLS, and answers every question with this row.
+fn healthy(columns: [&'static str; 6]) -> Server {
+    Server::new(move |mut stream| {
+        log_in(&mut stream);
+        let _ = stream.write_all(&row(&columns));
+        drain(&mut stream);
+    })
+}
+
+fn route(server: &Server) -> Route {
+    local(server.port())
 }
 
 /// A process that is stopped: its system accepts connections, and it does not.
@@ -341,94 +356,4 @@ impl Frozen {
     fn route(&self) -> Route {
         local(self.0.local_addr().unwrap().port())
     }
-}
-
-/// A server that does with a connection what it is told to. Its thread ends with the test.
-struct Server {
-    port: u16,
-}
-
-impl Server {
-    fn new(behaviour: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        thread::spawn(move || {
-            thread::scope(|scope| {
-                for stream in listener.incoming().flatten() {
-                    scope.spawn(|| behaviour(stream));
-                }
-            });
-        });
-        Self { port }
-    }
-
-    /// Lets everybody in, has no TLS, and answers every question with this row.
-    fn healthy(columns: [&'static str; 6]) -> Self {
-        Self::new(move |mut stream| {
-            log_in(&mut stream);
-            let _ = stream.write_all(&row(&columns));
-            drain(&mut stream);
-        })
-    }
-
-    fn route(&self) -> Route {
-        local(self.port)
-    }
-}
-
-/// Refuses TLS, lets the client in and takes its question.
-fn log_in(stream: &mut TcpStream) {
-    if message(stream).len() == 8 {
-        let _ = stream.write_all(b"N");
-        message(stream);
-    }
-    let status = sent(b'S', b"server_version\x0015.0\0");
-    let _ = stream.write_all(&[authentication_ok(), status, sent(b'K', &[0; 8]), ready()].concat());
-    message(stream);
-}
-
-/// Whatever the client sends next; nothing when it has closed.
-fn message(stream: &mut TcpStream) -> Vec<u8> {
-    let mut bytes = vec![0; 64 * 1024];
-    let length = stream.read(&mut bytes).unwrap_or_default();
-    bytes.truncate(length);
-    bytes
-}
-
-/// Says nothing until the client closes.
-fn listen(stream: &mut TcpStream) {
-    let _ = stream.read_to_end(&mut Vec::new());
-}
-
-/// Says no more, and reads until the client closes: a server that closes with something unread resets the connection.
-fn drain(stream: &mut TcpStream) {
-    let _ = stream.shutdown(std::net::Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()).map(drop));
-}
-
-/// A message of the protocol (PostgreSQL manual, 55.7 "Message Formats").
-fn sent(kind: u8, body: &[u8]) -> Vec<u8> {
-    [&[kind], &u32::try_from(body.len() + 4).unwrap().to_be_bytes()[..], body].concat()
-}
-
-fn authentication_ok() -> Vec<u8> {
-    sent(b'R', &[0; 4])
-}
-
-fn ready() -> Vec<u8> {
-    sent(b'Z', b"I")
-}
-
-fn error(state: &str, message: &str) -> Vec<u8> {
-    sent(b'E', format!("SFATAL\0VFATAL\0C{state}\0M{}\0\0", message.trim_end_matches('\0')).as_bytes())
-}
-
-/// One row of text columns, and the end of the answer.
-fn row(columns: &[&str]) -> Vec<u8> {
-    let count = u16::try_from(columns.len()).unwrap().to_be_bytes();
-    let (mut description, mut data) = (count.to_vec(), count.to_vec());
-    for column in columns {
-        description.extend([&b"c\0"[..], &[0; 6], &25_u32.to_be_bytes(), &[0xFF, 0xFF], &[0; 6]].concat());
-        data.extend([&u32::try_from(column.len()).unwrap().to_be_bytes(), column.as_bytes()].concat());
-    }
-    [sent(b'T', &description), sent(b'D', &data), sent(b'C', b"SELECT 1\0"), ready()].concat()
 }

@@ -1,313 +1,352 @@
-//! Whole clusters behind each kind of source, from the look to the writer: who is asked, who is believed, and who is not.
+//! Several sources, and SRV records: who is asked, in which order, and for how long.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[allow(dead_code, reason = "others use the rest")]
 mod fake {
-    #[allow(dead_code, reason = "other tests use the rest")]
+    pub mod caller;
+    pub mod dns;
+    pub mod postgres;
+    pub mod server;
     pub mod site;
 }
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use fake::site::Site;
-use hadsn::cluster::{Call, Cluster, Step};
-use hadsn::config::Config;
-use hadsn::discovery::{Found, Memory, discover};
-use hadsn::error::Error;
-use hadsn::sys::clock::Deadline;
+use fake::caller::{Watcher, assert_nobody, configured, wait_until, writer};
+use fake::dns::{FakeDns, Reply, Zone, refusal};
+use fake::postgres::{self, FakePostgres};
+use fake::server::{Server, refusing};
+use fake::site::{Manner, Site};
+use hadsn::discovery::srv::SHORTEST_LIFE;
+use hadsn::error::Kind;
+use hickory_resolver::proto::op::ResponseCode;
 
-const SYSTEM: u64 = 7_350_211_234_567_890_123;
-const FOREIGN: u64 = 7_000_000_000_000_000_001;
+/// No test is about time unless it says so: a machine that is slow must not make others be asked.
+const CALM: &str = "timeout=60s&hedge=30s";
 
-fn configured(sources: &str) -> Cluster {
-    Cluster::new(Config::parse(sources).unwrap(), Duration::from_millis(300))
-}
-
-/// Takes steps as the extension does.
-fn settle(step: impl Fn(&Call) -> Step) -> Result<Vec<String>, Error> {
-    let call = Call::now(None);
-    loop {
-        match step(&call) {
-            Step::Ready(answer) => return Ok(answer.routes.iter().map(|route| route.host.to_string()).collect()),
-            Step::Failed(error) => return Err(error),
-            Step::Wait(span) => std::thread::sleep(span),
-        }
-    }
-}
-
-fn writer(cluster: &Cluster) -> Result<String, Error> {
-    settle(|call| cluster.writer(call)).map(|hosts| hosts.join(","))
-}
-
-/// One who looks again and again, as often as a test likes: a cluster does so four times a second at most.
-struct Reader {
-    config: Arc<Config>,
-    memory: Memory,
-}
-
-impl Reader {
-    fn of(sources: &str) -> Self {
-        Self { config: Arc::new(Config::parse(sources).unwrap()), memory: Memory::default() }
-    }
-
-    fn of_site(site: &Site) -> Self {
-        Self::of(&format!("patroni://{}/app?timeout=5s", site.endpoints()))
-    }
-
-    fn look(&mut self) -> Result<Found, Error> {
-        let look = discover(&self.config, &self.memory, None, Deadline::after(self.config.timing.timeout));
-        self.memory = look.memory;
-        look.result
-    }
-
-    /// Where the leader is.
-    fn writer(&mut self) -> Result<String, String> {
-        let leader = self.look().map_err(|error| error.to_string())?.leader;
-        leader.map(|leader| leader.endpoint.host.to_string())
-    }
-
-    /// Where the others are.
-    fn replicas(&mut self) -> Vec<String> {
-        let found = self.look().unwrap();
-        let others = found
-            .topology
-            .members
-            .iter()
-            .filter(|member| Ok(&member.endpoint) != found.leader.as_ref().map(|l| &l.endpoint));
-        others.map(|member| member.endpoint.host.to_string()).collect()
-    }
-}
-
-fn is_refused(outcome: Result<String, String>, reason: &str) {
-    let text = outcome.unwrap_err();
-    assert!(text.contains(reason), "{text}");
-}
-
-fn await_that(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: it did not come to pass");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+/// Much longer than what is waited for, and much shorter than what is not to be waited for.
+const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_look_in_steady_state_is_one_request_and_the_first_one_two() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    let mut reader = Reader::of_site(&site);
+fn the_next_source_is_asked_only_when_the_one_before_gives_no_answer() {
+    let (one, other) = (Site::new(2), Site::of("app", 7001, "x", "10.0.9", 2));
+    let sources = format!("patroni://{}/app?{CALM} patroni://{}", one.endpoints(), other.endpoints());
+    let mut watcher = Watcher::new(&sources);
     for _ in 0..3 {
-        assert_eq!(reader.writer().unwrap(), "10.0.0.1");
+        let found = watcher.look().unwrap();
+        assert_eq!(found.leader.unwrap().name, "pg1");
+        assert_eq!(found.source, format!("patroni://{}/app?{CALM}", one.endpoints()));
     }
-    assert_eq!(site.nodes[0].paths(), ["/cluster", "/patroni", "/cluster", "/cluster"]);
-    assert!(site.nodes[1].paths().is_empty() && site.nodes[2].paths().is_empty());
-    assert_eq!(reader.look().unwrap().system, Some(SYSTEM));
+    assert_eq!(other.requests(), 0);
+    one.behave_all(Manner::Dead);
+    other.promote(0);
+    let found = watcher.look().unwrap();
+    assert_eq!(
+        (found.leader.unwrap().name.as_str(), found.answered_by),
+        ("x1", format!("patroni {}", other.endpoint(0)))
+    );
+    assert_eq!(found.source, format!("patroni://{}", other.endpoints()));
 }
 
 #[test]
-fn a_leader_that_is_still_promoting_is_waited_for() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    let cluster = configured(&format!("patroni://{}/app?failover_timeout=60s", site.endpoints()));
-    assert_eq!(writer(&cluster).unwrap(), "10.0.0.1");
-    site.is_led_by(1, 2);
-    site.nodes[1].is("running", "replica", 2, SYSTEM);
-    let asked = site.nodes[1].paths().len();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            await_that("it is asked again", || site.nodes[1].paths().len() >= asked + 4);
-            site.is_led_by(1, 2);
-        });
-        assert_eq!(
-            {
-                cluster.invalidate();
-                writer(&cluster)
-            }
-            .unwrap(),
-            "10.0.0.2"
-        );
-    });
-    // Who verifies the server on the connection need not wait.
-    site.is_led_by(2, 3);
-    site.nodes[2].is("starting", "replica", 3, SYSTEM);
+fn the_order_of_the_sources_is_kept_when_the_first_comes_back() {
+    let (one, other) = (Site::new(1), Site::new(1));
+    let sources = format!("patroni://{}/app?{CALM} patroni://{}", one.endpoints(), other.endpoints());
+    let mut watcher = Watcher::new(&sources);
+    one.behave(0, Manner::Dead);
+    let mut answered_by = || watcher.look().unwrap().answered_by;
+    assert_eq!(answered_by(), format!("patroni {}", other.endpoint(0)));
+    one.behave(0, Manner::Answering);
+    assert_eq!(answered_by(), format!("patroni {}", one.endpoint(0)));
+    let asked = other.requests();
+    assert_eq!(answered_by(), format!("patroni {}", one.endpoint(0)));
+    assert_eq!(other.requests(), asked);
+}
+
+#[test]
+fn status_says_which_source_has_answered() {
+    let (one, other) = (Site::new(1), Site::new(1));
+    let cluster = configured(&format!("patroni://{}/app patroni://{}", one.endpoint(0), other.endpoint(0)));
+    writer(&cluster).unwrap();
+    assert_eq!(cluster.status().answered_by, Some(format!("patroni {}", one.endpoint(0))));
+    one.behave(0, Manner::Dead);
     cluster.invalidate();
-    assert_eq!(settle(|call| cluster.candidate(call)).unwrap(), ["10.0.0.3"]);
+    writer(&cluster).unwrap();
+    assert_eq!(cluster.status().answered_by, Some(format!("patroni {}", other.endpoint(0))));
 }
 
 #[test]
-fn a_leader_that_cannot_be_asked_is_not_moved_to_unless_another_way_leads_to_it() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    let mut reader = Reader::of_site(&site);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    site.is_led_by(1, 2);
-    // It announces an API that nobody answers at, as behind a NAT.
-    let unreachable =
-        site.cluster(Some(1), 2).replace(&format!("{}/patroni", site.nodes[1].endpoint()), "127.0.0.1:9/patroni");
-    site.nodes.iter().for_each(|node| node.tells_cluster(unreachable.clone()));
-    assert_eq!(reader.writer().unwrap(), "10.0.0.2", "the endpoint of that name has confirmed it");
-
-    let mut reader = Reader::of(&format!("patroni://{}/app?timeout=500ms", site.nodes[0].endpoint()));
-    site.is_led_by(0, 2);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    site.is_led_by(1, 3);
-    site.nodes[1].falls_silent(true);
-    is_refused(reader.writer(), "\"pg2\" is named the leader, and can't be confirmed");
+fn a_silent_first_source_costs_the_hedge_from_the_second_look_on() {
+    let (silent, good) = (Site::new(2), Site::new(2));
+    silent.behave_all(Manner::Dead);
+    let sources =
+        format!("patroni://{}/app?timeout=120s&hedge=50ms patroni://{}", silent.endpoints(), good.endpoints());
+    let mut watcher = Watcher::new(&sources);
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    // It is another one that has answered. Half of the timeout would be a minute.
+    silent.behave_all(Manner::Silent);
+    let since = Instant::now();
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    assert!(since.elapsed() < LONG, "{:?}", since.elapsed());
+    assert!(silent.requests() > 2, "it was not asked at all");
 }
 
 #[test]
-fn a_replica_that_calls_itself_the_leader_is_not_believed() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    site.is_led_by(0, 5);
-    let mut reader = Reader::of_site(&site);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    for timeline in [4, 5, 99] {
-        site.nodes[0].tells_cluster(site.cluster(Some(1), timeline));
-        assert_eq!(reader.writer().unwrap(), "10.0.0.1", "timeline {timeline}");
+fn a_silent_first_source_leaves_time_for_the_next_at_the_first_look() {
+    let (silent, good) = (Site::new(3), Site::new(1));
+    silent.behave_all(Manner::Silent);
+    let sources = format!("patroni://{}/app?timeout=2s patroni://{}", silent.endpoints(), good.endpoints());
+    let since = Instant::now();
+    assert_eq!(Watcher::new(&sources).writer().unwrap(), "pg1");
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+}
+
+#[test]
+fn whatever_is_silent_the_timeout_is_kept_and_everybody_is_named() {
+    let dns = FakeDns::silent();
+    let (one, other, servers) =
+        (Site::new(3), Site::new(2), [(); 2].map(|()| FakePostgres::new(postgres::Manner::Silent)));
+    one.behave_all(Manner::Silent);
+    other.behave_all(Manner::Silent);
+    let list: Vec<String> = servers.iter().map(FakePostgres::endpoint).collect();
+    let sources = format!(
+        "patroni://app:secret@{}/app?timeout=1s&nameserver={} patroni+srv://pg.test patroni://{} postgresql://{}",
+        one.endpoints(),
+        dns.address,
+        other.endpoints(),
+        list.join(",")
+    );
+    let mut watcher = Watcher::new(&sources);
+    for _ in 0..2 {
+        let since = Instant::now();
+        let error = watcher.look().unwrap_err();
+        assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+        assert_eq!(error.kind(), Kind::Discovery);
+        for endpoint in one.endpoints().split(',').chain(other.endpoints().split(',')) {
+            assert!(error.message().contains(&format!("patroni {endpoint}: no answer within 1s")), "{error}");
+        }
+        for endpoint in &list {
+            assert!(error.message().contains(&format!("postgresql {endpoint}: no answer within")), "{error}");
+        }
+        assert!(error.message().contains("_patroni._tcp.pg.test: "), "{error}");
     }
-    // The leader itself, with a made-up timeline: the true one is not taken for a lower one afterwards.
-    site.nodes[0].tells_cluster(site.cluster(Some(0), 99));
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    site.is_led_by(1, 6);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.2");
+}
+
+/// A name server whose records can be changed, and which can fail.
+struct Names {
+    dns: FakeDns,
+    served: Arc<Mutex<Served>>,
+}
+
+enum Served {
+    Zone(Zone),
+    Failure(ResponseCode),
+    Silence,
+}
+
+impl Names {
+    fn of(lines: &[String]) -> Self {
+        let served = Arc::new(Mutex::new(zone(lines)));
+        let current = Arc::clone(&served);
+        let dns = FakeDns::new(Zone::default(), move |_, question, transport| match &*current.lock().unwrap() {
+            Served::Zone(zone) => Reply::Message(zone.answer(question, transport)),
+            Served::Failure(code) => Reply::Message(refusal(question, *code)),
+            Served::Silence => Reply::Silence,
+        });
+        Self { dns, served }
+    }
+
+    fn serve(&self, served: Served) {
+        *self.served.lock().unwrap() = served;
+    }
+
+    /// `patroni+srv://pg.test/app?nameserver=…`.
+    fn source(&self, options: &str) -> String {
+        format!("patroni+srv://pg.test/app?nameserver={}&{options}", self.dns.address)
+    }
+
+    /// How often it was asked for the service.
+    fn asked(&self) -> usize {
+        self.dns.questions().iter().filter(|question| question.contains(" SRV ")).count()
+    }
+}
+
+fn zone(lines: &[String]) -> Served {
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    Served::Zone(Zone { has_additionals: true, ..Zone::new(&lines) })
+}
+
+/// A record of the service, and the address of its target, which is `127.0.0.1`.
+fn offer(ttl: u32, priority: u16, host: &str, port: u16) -> [String; 2] {
+    [
+        format!("_patroni._tcp.pg.test. {ttl} SRV {priority} 0 {port} {host}.test."),
+        format!("{host}.test. {ttl} A 127.0.0.1"),
+    ]
 }
 
 #[test]
-fn an_endpoint_of_another_cluster_in_the_list_does_no_harm() {
-    for scope in ["pg", "other"] {
-        for place in 0..3 {
-            let (site, other) = (Site::new("pg", "10.0.0", 2, SYSTEM), Site::new(scope, "10.9.9", 1, FOREIGN));
-            site.is_led_by(0, 3);
-            other.is_led_by(0, 7);
-            let mut endpoints = vec![site.nodes[0].endpoint(), site.nodes[1].endpoint()];
-            endpoints.insert(place, other.nodes[0].endpoint());
-            let mut reader = Reader::of(&format!("patroni://{}/app?timeout=5s", endpoints.join(",")));
-            for _ in 0..3 {
-                assert_eq!(reader.writer().unwrap(), "10.0.0.1", "scope {scope}, place {place}");
-            }
-            // Ours has no leader: the other's is none of ours, and its members are not read from.
-            site.nodes.iter().for_each(|node| node.tells_cluster(site.cluster(None, 3)));
-            assert!(reader.writer().is_err());
-            assert!(reader.replicas().iter().all(|host| host.starts_with("10.0.0.")));
+fn srv_records_give_the_endpoints_their_order_and_their_ports() {
+    let site = Site::new(3);
+    for first in 0..3 {
+        let priority = |node: usize| if node == first { 5 } else { 10 };
+        let lines: Vec<String> =
+            (0..3).flat_map(|node| offer(60, priority(node), &format!("pg{node}"), site.port(node))).collect();
+        let names = Names::of(&lines);
+        let before = [0, 1, 2].map(|node| site.asked(node, "/cluster"));
+        let found = Watcher::new(&names.source(CALM)).look().unwrap();
+        assert_eq!(found.leader.unwrap().name, "pg1");
+        assert_eq!(found.answered_by, format!("patroni pg{first}.test:{}", site.port(first)));
+        assert_eq!(found.source, names.source(CALM));
+        for (node, before) in before.into_iter().enumerate() {
+            assert_eq!(site.asked(node, "/cluster") - before, usize::from(node == first));
         }
     }
 }
 
 #[test]
-fn of_two_clusters_with_as_many_endpoints_none_is_chosen() {
-    let (site, other) = (Site::new("pg", "10.0.0", 1, SYSTEM), Site::new("other", "10.9.9", 1, FOREIGN));
-    let mut reader = Reader::of(&format!("patroni://{},{}/app", site.endpoints(), other.endpoints()));
-    is_refused(reader.writer(), "lead different clusters");
+fn the_ttl_of_the_records_is_honoured() {
+    let site = Site::new(2);
+    let lives = |ttl, node| offer(ttl, 0, "pg", site.port(node));
+    let (long, short) = (Names::of(&lives(3600, 0)), Names::of(&lives(1, 0)));
+    let (mut patient, mut quick) = (Watcher::new(&long.source(CALM)), Watcher::new(&short.source(CALM)));
+    assert_eq!((patient.writer().unwrap().as_str(), quick.writer().unwrap().as_str()), ("pg1", "pg1"));
+    long.serve(zone(&lives(3600, 1)));
+    short.serve(zone(&lives(1, 1)));
+    wait_until(|| {
+        assert_eq!((patient.writer().unwrap().as_str(), quick.writer().unwrap().as_str()), ("pg1", "pg1"));
+        site.asked(1, "/cluster") > 0
+    });
+    assert_eq!((long.asked(), short.asked()), (1, 2));
 }
 
 #[test]
-fn a_restored_cluster_is_taken_when_all_agree_or_the_past_is_forgotten() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    site.is_led_by(0, 5);
-    let mut reader = Reader::of_site(&site);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    let half_way = || {
-        site.is_led_by(1, 3);
-        site.nodes[2].tells_cluster(site.cluster(None, 5));
-    };
-    half_way();
-    is_refused(reader.writer(), "timeline 3, while timeline 5 was confirmed before");
-    site.is_led_by(1, 3);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.2");
-
-    site.is_led_by(0, 5);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    half_way();
-    is_refused(reader.writer(), "HaDsn::forget()");
-    reader.memory.forget();
-    assert_eq!(reader.writer().unwrap(), "10.0.0.2");
+fn a_ttl_of_zero_counts_as_a_second() {
+    let site = Site::new(1);
+    let names = Names::of(&offer(0, 0, "pg", site.port(0)));
+    let mut watcher = Watcher::new(&names.source(CALM));
+    // A machine that is very slow needs several goes to look three times within a second.
+    wait_until(|| {
+        let (since, before) = (Instant::now(), names.asked());
+        for _ in 0..3 {
+            assert_eq!(watcher.writer().unwrap(), "pg1");
+        }
+        let asked = names.asked() - before;
+        assert!(since.elapsed() >= SHORTEST_LIFE || asked <= 1, "asked {asked} times within a second");
+        since.elapsed() < SHORTEST_LIFE
+    });
+    let before = names.asked();
+    wait_until(|| watcher.writer().is_ok() && names.asked() > before);
 }
 
 #[test]
-fn a_cluster_that_was_made_anew_is_taken_when_all_agree() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    site.is_led_by(0, 5);
-    let mut reader = Reader::of_site(&site);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    site.is_led_by(1, 1);
-    site.nodes.iter().for_each(|node| node.is("running", "replica", 1, FOREIGN));
-    site.nodes[1].is("running", "primary", 1, FOREIGN);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.2");
-    assert_eq!(reader.look().unwrap().system, Some(FOREIGN));
-}
-
-#[test]
-fn members_may_come_go_and_change_their_addresses() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    let mut reader = Reader::of_site(&site);
-    assert_eq!((reader.writer().as_deref(), reader.replicas().len()), (Ok("10.0.0.1"), 2));
-    let tell = |body: String| site.nodes.iter().for_each(|node| node.tells_cluster(body.clone()));
-
-    // The leader and a replica have new addresses, on the same timeline.
-    tell(site.cluster(Some(0), 1).replace("10.0.0.1", "10.0.7.1").replace("10.0.0.2", "10.0.7.2"));
-    assert_eq!(reader.writer().unwrap(), "10.0.7.1");
-    assert_eq!(reader.replicas(), ["10.0.7.2", "10.0.0.3"]);
-
-    // One is gone, and another one is there.
-    tell(site.cluster(Some(0), 1).replace("10.0.0.3", "10.0.8.8").replace("pg3", "pg9").replace("10.0.0.2", ""));
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    assert_eq!(reader.replicas(), ["10.0.8.8"]);
-}
-
-#[test]
-fn a_standby_cluster_is_written_to_when_it_is_promoted_and_not_before() {
-    for is_one_list in [false, true] {
-        let (site, dr) = (Site::new("pg", "10.0.0", 2, SYSTEM), Site::new("dr", "10.1.0", 1, SYSTEM));
-        site.is_led_by(0, 3);
-        dr.is_standby(3);
-        let sources = match is_one_list {
-            true => format!("patroni://{},{}/app?timeout=2s", dr.endpoints(), site.endpoints()),
-            false => format!("patroni://{}/app?timeout=2s patroni://{}", site.endpoints(), dr.endpoints()),
-        };
-        let mut reader = Reader::of(&sources);
-        assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-        site.falls_silent(true);
-        assert!(reader.writer().is_err(), "dr is a standby cluster");
-        assert_eq!(reader.replicas(), ["10.1.0.1"], "and can be read from");
-        dr.is_led_by(0, 4);
-        assert_eq!(reader.writer().unwrap(), "10.1.0.1");
-        // The old site comes back with its old leader, and later with one on the same timeline.
-        site.falls_silent(false);
-        assert_eq!(reader.writer().unwrap(), "10.1.0.1");
-        site.is_led_by(1, 4);
-        assert_eq!(reader.writer().unwrap(), "10.1.0.1");
-    }
-}
-
-#[test]
-fn the_next_source_is_asked_when_the_one_before_is_silent_and_then_soon() {
-    let (first, second) = (Site::new("pg", "10.0.0", 1, SYSTEM), Site::new("pg", "10.0.0", 1, SYSTEM));
-    let sources = format!("patroni://{}/app?timeout=2s&hedge=20ms patroni://{}", first.endpoints(), second.endpoints());
-    let mut reader = Reader::of(&sources);
-    assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    assert!(second.nodes[0].paths().is_empty());
-    first.falls_silent(true);
-    assert_eq!(reader.look().unwrap().answered_by, format!("patroni {}", second.endpoints()));
-    // Known to be silent, it gets the hedge only: many looks take less than one half of the timeout each would.
-    let begun = Instant::now();
-    for _ in 0..4 {
-        assert_eq!(reader.writer().unwrap(), "10.0.0.1");
-    }
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    first.falls_silent(false);
-    await_that("the first source is asked first again", || {
-        reader.look().unwrap().answered_by == format!("patroni {}", first.endpoints())
+fn the_last_good_records_are_kept_while_dns_is_down() {
+    let ways = [
+        Served::Silence,
+        Served::Failure(ResponseCode::ServFail),
+        Served::Failure(ResponseCode::NXDomain),
+        Served::Failure(ResponseCode::Refused),
+        zone(&[]),
+        zone(&["_patroni._tcp.pg.test. 60 SRV 0 0 0 .".to_owned()]),
+    ];
+    // Each takes some seconds, of waiting.
+    thread::scope(|scope| {
+        for down in ways {
+            scope.spawn(|| the_last_good_records_are_kept_while(down));
+        }
     });
 }
 
+fn the_last_good_records_are_kept_while(down: Served) {
+    let site = Site::new(2);
+    let names = Names::of(&offer(1, 0, "pg", site.port(0)));
+    let mut watcher = Watcher::new(&names.source("timeout=60s&hedge=200ms"));
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    names.serve(down);
+    let before = names.asked();
+    let since = Instant::now();
+    wait_until(|| {
+        assert_eq!(watcher.writer().unwrap(), "pg1");
+        names.asked() > before
+    });
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    assert!(since.elapsed() < LONG, "{:?}", since.elapsed());
+    // When it is back it is listened to.
+    names.serve(zone(&offer(1, 0, "pg", site.port(1))));
+    wait_until(|| watcher.writer().is_ok() && site.asked(1, "/cluster") > 0);
+}
+
 #[test]
-fn one_that_comes_after_the_leaders_crash_waits_for_the_next_and_reads_meanwhile() {
-    let site = Site::new("pg", "10.0.0", 3, SYSTEM);
-    site.nodes[0].falls_silent(true);
-    let members = site.cluster(None, 1);
-    // The dead one is not among the members any more.
-    let (head, tail) = members.split_once("},").unwrap();
-    let scope = head.split_once('{').map(|(start, _)| format!("{start}{{\"members\":[{tail}")).unwrap();
-    site.nodes.iter().for_each(|node| node.tells_cluster(scope.clone()));
-    let mut reader = Reader::of(&format!("patroni://{}/app?timeout=2s&hedge=50ms", site.endpoints()));
-    is_refused(reader.writer(), "none of 2 members is the leader");
-    assert_eq!(reader.replicas(), ["10.0.0.2", "10.0.0.3"]);
+fn without_records_the_reason_is_told_and_the_next_source_asked() {
+    let site = Site::new(1);
+    for (served, reason) in [
+        (Served::Failure(ResponseCode::NXDomain), "_patroni._tcp.pg.test: no such name (NXDOMAIN)"),
+        (Served::Failure(ResponseCode::ServFail), "SERVFAIL"),
+        (Served::Silence, "_patroni._tcp.pg.test: "),
+        (zone(&["_patroni._tcp.pg.test. 60 SRV 0 0 0 .".to_owned()]), "decidedly not available"),
+        (zone(&["_patroni._tcp.pg.test. 60 SRV 0 0 0 pg.test.".to_owned()]), "the port of \"pg.test\" is 0"),
+    ] {
+        let names = Names::of(&[]);
+        names.serve(served);
+        let error = Watcher::new(&names.source("timeout=1s")).look().unwrap_err();
+        assert_eq!(error.kind(), Kind::Discovery);
+        assert!(error.message().contains(reason), "{error}");
+        let sources = format!("{} patroni://{}", names.source("timeout=2s"), site.endpoint(0));
+        assert_eq!(Watcher::new(&sources).writer().unwrap(), "pg1");
+    }
+}
+
+#[test]
+fn a_target_outside_allow_hosts_is_never_connected_to() {
+    let site = Site::new(2);
+    let foreign = Server::at("127.0.3.1".parse().unwrap(), |_| {});
+    let lie = [
+        format!("_patroni._tcp.pg.test. 60 SRV 0 0 {} evil.test.", foreign.port()),
+        "evil.test. 60 A 127.0.3.1".to_owned(),
+    ];
+    let good: Vec<String> = (0..2).flat_map(|node| offer(60, 10, &format!("pg{node}"), site.port(node))).collect();
+    let names = Names::of(&[&lie[..], &good].concat());
+    let options = format!("allow_hosts=127.0.0.1/32,10.0.0.0/8&{CALM}");
+    let mut watcher = Watcher::new(&names.source(&options));
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    // Nor when all are asked.
+    site.change(|truth| truth.leader = None);
+    assert_nobody(watcher.writer(), &["none of 2 members is the leader"]);
+    let only = Names::of(&lie);
+    let error = Watcher::new(&only.source(&options)).look().unwrap_err();
+    assert!(error.message().contains("all 1 targets are outside allow_hosts"), "{error}");
+    assert_eq!(foreign.connections(), 0);
+}
+
+#[test]
+fn a_few_that_answer_among_two_hundred_records_are_found() {
+    let site = Site::new(3);
+    let port = refusing().port();
+    let mut lines: Vec<String> = (0..197).flat_map(|number| offer(60, 0, &format!("gone{number}"), port)).collect();
+    lines.extend((0..3).flat_map(|node| offer(60, 10, &format!("pg{node}"), site.port(node))));
+    let names = Names::of(&lines);
+    let mut watcher = Watcher::new(&names.source(CALM));
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    assert!(names.dns.questions().iter().any(|question| question.starts_with("TCP SRV ")));
+    // From then on one of the few is asked first, and alone.
+    let before = site.requests();
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    assert_eq!(site.requests(), before + 1);
+}
+
+#[test]
+fn a_target_that_does_not_resolve_spoils_nothing() {
+    let site = Site::new(1);
+    let lost = format!("_patroni._tcp.pg.test. 60 SRV 0 0 {} lost.test.", site.port(0));
+    let names = Names::of(&[&[lost.clone()][..], &offer(60, 10, "pg", site.port(0))].concat());
+    let mut watcher = Watcher::new(&names.source("timeout=10s"));
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    let names = Names::of(&[lost]);
+    let error = Watcher::new(&names.source("timeout=2s")).look().unwrap_err();
+    assert!(
+        error.message().contains(&format!("no address of its 1 targets, the first is lost.test:{}", site.port(0))),
+        "{error}"
+    );
 }

@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 mod fake {
     pub mod dns;
-    pub mod site;
+    pub mod nodes;
 }
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fake::dns::{FakeDns, Reply, Zone, refusal};
-use fake::site::Site;
+use fake::nodes::Site;
 use hadsn::config::Config;
 use hadsn::discovery::{Found, Memory, discover};
 use hadsn::error::Error;

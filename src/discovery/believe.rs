@@ -189,7 +189,11 @@ impl Beliefs {
     /// Whether the confirmed leader is another server on the same timeline. One that only changed its address keeps its name.
     fn is_rival(&self, member: &Member, timeline: Option<u32>) -> bool {
         let Some(Writer { member: known, is_confirmed: true }) = &self.writer else { return false };
-        timeline.is_some()
+        // A server that was asked by SQL has no name but its address: it may be the same one.
+        let has_name = |member: &Member| member.name != member.endpoint.to_string();
+        has_name(member)
+            && has_name(known)
+            && timeline.is_some()
             && timeline == known.timeline
             && known.endpoint != member.endpoint
             && known.name != member.name

@@ -130,10 +130,14 @@ fn allowed(name: &str, found: srv::Records, config: &Config) -> Result<Vec<Targe
         return Ok(targets);
     }
     // What that name server does not know the system's need not be asked for.
-    let known: Vec<Target> = targets.into_iter().filter(|target| !target.addresses.is_empty()).collect();
-    match known.is_empty() {
-        true => Err(format!("{}: the name server tells no address of its targets", shown(name))),
-        false => Ok(known),
+    let (known, unknown): (Vec<Target>, Vec<Target>) =
+        targets.into_iter().partition(|target| !target.addresses.is_empty());
+    match unknown.first() {
+        Some(target) if known.is_empty() => {
+            let count = unknown.len();
+            Err(format!("{}: no address of its {count} targets, the first is {}", shown(name), target.endpoint))
+        }
+        _ => Ok(known),
     }
 }
 

@@ -1,177 +1,251 @@
-//! The REST APIs of a Patroni cluster: each node tells the cluster, and what it is itself.
+//! A site of fake Patronis: nodes of one cluster, each with a REST API of its own.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-/// A cluster of nodes `NAME1`, `NAME2`, … whose databases are at `NETWORK.1`, `NETWORK.2`, …
-pub struct Site {
+use super::server::{Server, listen, request, respond};
+
+/// What is so at a site, or what one of its nodes says of it.
+#[derive(Debug, Clone)]
+pub struct Truth {
+    pub scope: String,
+    /// The system identifier of the cluster.
+    pub system: u64,
+    /// Who holds the lock.
+    pub leader: Option<usize>,
+    /// Whether it follows another cluster: its leader is a standby leader.
+    pub is_standby_cluster: bool,
+    pub is_paused: bool,
     pub nodes: Vec<Node>,
-    network: String,
-    scope: String,
-    system: u64,
 }
 
-/// One node's API, until dropped.
+#[derive(Debug, Clone)]
 pub struct Node {
     pub name: String,
-    port: u16,
-    answers: Arc<Mutex<Answers>>,
-    paths: Arc<Mutex<Vec<String>>>,
-    is_over: Arc<AtomicBool>,
+    /// Where it announces its PostgreSQL.
+    pub host: String,
+    pub port: u16,
+    /// Where it announces its API.
+    pub api_url: String,
+    pub timeline: u32,
+    /// Whether its PostgreSQL has been promoted.
+    pub is_primary: bool,
+    /// Whether `GET /cluster` lists it.
+    pub is_member: bool,
 }
 
-#[derive(Clone, Default)]
-struct Answers {
-    cluster: String,
-    own: String,
-    is_silent: bool,
+/// How a node's API treats whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Answering,
+    /// Takes the connection and says nothing: the machine is frozen.
+    Silent,
+    /// Closes the connection.
+    Dead,
+}
+
+/// The nodes with their APIs, until dropped.
+pub struct Site {
+    state: Arc<Mutex<State>>,
+    servers: Vec<Server>,
+}
+
+struct State {
+    truth: Truth,
+    apis: Vec<Api>,
+}
+
+struct Api {
+    manner: Manner,
+    /// What it says instead of the truth.
+    view: Option<Truth>,
+    /// The paths it was asked for.
+    asked: Vec<String>,
 }
 
 impl Site {
-    /// Its first node leads on timeline 1.
-    pub fn new(name: &str, network: &str, count: usize, system: u64) -> Self {
-        let nodes = (1..=count).map(|number| Node::new(&format!("{name}{number}"))).collect();
-        let site = Self { nodes, network: network.to_owned(), scope: name.to_owned(), system };
-        site.is_led_by(0, 1);
+    /// `pg1`, `pg2`, … at 10.0.0.1, 10.0.0.2, …; `pg1` leads on timeline 1.
+    pub fn new(count: usize) -> Self {
+        Self::of("app", 7001, "pg", "10.0.0", count)
+    }
+
+    /// Nodes are called `name` and a number, and are at that number of `network`.
+    pub fn of(scope: &str, system: u64, name: &str, network: &str, count: usize) -> Self {
+        let truth = Truth {
+            scope: scope.to_owned(),
+            system,
+            leader: Some(0),
+            is_standby_cluster: false,
+            is_paused: false,
+            nodes: Vec::new(),
+        };
+        let state = Arc::new(Mutex::new(State { truth, apis: Vec::new() }));
+        let mut site = Self { state: Arc::clone(&state), servers: Vec::new() };
+        for number in 0..count {
+            let state = Arc::clone(&state);
+            let server = Server::new(move |stream| serve(stream, number, &state));
+            let mut current = site.lock();
+            current.truth.nodes.push(Node {
+                name: format!("{name}{}", number + 1),
+                host: format!("{network}.{}", number + 1),
+                port: 5432,
+                api_url: format!("http://{}/patroni", server.endpoint()),
+                timeline: 1,
+                is_primary: number == 0,
+                is_member: true,
+            });
+            current.apis.push(Api { manner: Manner::Answering, view: None, asked: Vec::new() });
+            drop(current);
+            site.servers.push(server);
+        }
         site
     }
 
-    /// All nodes say that this one leads, and so does it.
-    pub fn is_led_by(&self, leader: usize, timeline: u32) {
-        for (number, node) in self.nodes.iter().enumerate() {
-            node.tells_cluster(self.cluster(Some(leader), timeline));
-            node.is("running", if number == leader { "primary" } else { "replica" }, timeline, self.system);
+    /// A site that follows another one of the same system identifier.
+    pub fn following(scope: &str, system: u64, name: &str, network: &str, count: usize) -> Self {
+        let site = Self::of(scope, system, name, network, count);
+        site.change(|truth| {
+            truth.is_standby_cluster = true;
+            truth.nodes[0].is_primary = false;
+        });
+        site
+    }
+
+    pub fn endpoint(&self, node: usize) -> String {
+        self.servers[node].endpoint()
+    }
+
+    pub fn port(&self, node: usize) -> u16 {
+        self.servers[node].port()
+    }
+
+    /// The endpoints of all nodes, separated by commas.
+    pub fn endpoints(&self) -> String {
+        self.servers.iter().map(Server::endpoint).collect::<Vec<_>>().join(",")
+    }
+
+    /// What is so now.
+    pub fn truth(&self) -> Truth {
+        self.lock().truth.clone()
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut Truth)) {
+        change(&mut self.lock().truth);
+    }
+
+    /// `node` takes over on the next timeline, and the others follow it.
+    pub fn promote(&self, node: usize) {
+        self.change(|truth| truth.promote(node));
+    }
+
+    pub fn behave(&self, node: usize, manner: Manner) {
+        self.lock().apis[node].manner = manner;
+    }
+
+    pub fn behave_all(&self, manner: Manner) {
+        self.lock().apis.iter_mut().for_each(|api| api.manner = manner);
+    }
+
+    /// From now on `node` says this of the cluster, and the truth of itself.
+    pub fn claim(&self, node: usize, lie: impl FnOnce(&mut Truth)) {
+        let mut state = self.lock();
+        let mut view = state.truth.clone();
+        lie(&mut view);
+        state.apis[node].view = Some(view);
+    }
+
+    /// From now on `node` learns nothing new of the others.
+    pub fn cut_off(&self, node: usize) {
+        self.claim(node, |_| {});
+    }
+
+    /// It says the truth again.
+    pub fn reconnect(&self, node: usize) {
+        self.lock().apis[node].view = None;
+    }
+
+    /// How often `node` was asked for `path`.
+    pub fn asked(&self, node: usize, path: &str) -> usize {
+        self.lock().apis[node].asked.iter().filter(|asked| *asked == path).count()
+    }
+
+    /// How often any node was asked for anything.
+    pub fn requests(&self) -> usize {
+        self.lock().apis.iter().map(|api| api.asked.len()).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Truth {
+    pub fn promote(&mut self, node: usize) {
+        let timeline = self.nodes.iter().map(|node| node.timeline).max().unwrap() + 1;
+        self.lead(node, timeline);
+        self.is_standby_cluster = false;
+    }
+
+    /// `node` leads on `timeline`, and the others follow it.
+    pub fn lead(&mut self, node: usize, timeline: u32) {
+        self.leader = Some(node);
+        for (number, one) in self.nodes.iter_mut().enumerate() {
+            one.timeline = timeline;
+            one.is_primary = number == node;
+        }
+    }
+
+    fn role(&self, node: usize) -> &'static str {
+        match (self.leader == Some(node), self.is_standby_cluster) {
+            (true, true) => "standby_leader",
+            (true, false) => "leader",
+            (false, _) => "replica",
         }
     }
 
     /// The body of `GET /cluster`.
-    pub fn cluster(&self, leader: Option<usize>, timeline: u32) -> String {
-        self.cluster_of(leader, "leader", timeline)
-    }
-
-    /// It is a standby cluster.
-    pub fn is_standby(&self, timeline: u32) {
-        for (number, node) in self.nodes.iter().enumerate() {
-            node.tells_cluster(self.cluster_of(Some(0), "standby_leader", timeline));
-            node.is("running", if number == 0 { "standby_leader" } else { "replica" }, timeline, self.system);
-        }
-    }
-
-    fn cluster_of(&self, leader: Option<usize>, role_of_leader: &str, timeline: u32) -> String {
+    fn cluster(&self) -> String {
         let member = |(number, node): (usize, &Node)| {
-            let (role, state) =
-                if leader == Some(number) { (role_of_leader, "running") } else { ("replica", "streaming") };
+            let Node { name, host, port, api_url, timeline, .. } = node;
+            let role = self.role(number);
+            let (state, lag) = if role == "replica" { ("streaming", r#","lag":0"#) } else { ("running", "") };
             format!(
-                r#"{{"name":"{}","role":"{role}","state":"{state}","api_url":"http://{}/patroni","host":"{}","port":5432,"timeline":{timeline},"lag":0}}"#,
-                node.name,
-                node.endpoint(),
-                self.database(number),
+                r#"{{"name":"{name}","role":"{role}","state":"{state}","api_url":"{api_url}","host":"{host}","port":{port},"timeline":{timeline}{lag}}}"#
             )
         };
-        let members: Vec<_> = self.nodes.iter().enumerate().map(member).collect();
-        format!(r#"{{"members":[{}],"scope":"{}"}}"#, members.join(","), self.scope)
+        let members = self.nodes.iter().enumerate().filter(|(_, node)| node.is_member);
+        let members: Vec<String> = members.map(member).collect();
+        let pause = if self.is_paused { r#","pause":true"# } else { "" };
+        format!(r#"{{"members":[{}],"scope":"{}"{pause}}}"#, members.join(","), self.scope)
     }
 
-    /// The host of a node's database.
-    pub fn database(&self, number: usize) -> String {
-        format!("{}.{}", self.network, number + 1)
-    }
-
-    /// Its endpoints, as they stand in a source.
-    pub fn endpoints(&self) -> String {
-        self.nodes.iter().map(Node::endpoint).collect::<Vec<_>>().join(",")
-    }
-
-    /// Nobody of it answers any more.
-    pub fn falls_silent(&self, is_silent: bool) {
-        self.nodes.iter().for_each(|node| node.falls_silent(is_silent));
+    /// The body of `GET /patroni` of a node.
+    fn own(&self, number: usize) -> String {
+        let Node { name, timeline, is_primary, .. } = &self.nodes[number];
+        let role = if *is_primary { "primary" } else { "replica" };
+        format!(
+            r#"{{"role":"{role}","state":"running","timeline":{timeline},"database_system_identifier":"{}","patroni":{{"version":"4.1.5","scope":"{}","name":"{name}"}}}}"#,
+            self.system, self.scope
+        )
     }
 }
 
-impl Node {
-    fn new(name: &str) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let node = Self {
-            name: name.to_owned(),
-            port: listener.local_addr().unwrap().port(),
-            answers: Arc::default(),
-            paths: Arc::default(),
-            is_over: Arc::default(),
+fn serve(mut stream: TcpStream, number: usize, state: &Mutex<State>) {
+    let Some(path) = request(&mut stream) else { return };
+    let (manner, body) = {
+        let mut state = state.lock().unwrap();
+        let State { truth, apis } = &mut *state;
+        let api = &mut apis[number];
+        let body = match path.as_str() {
+            "/cluster" => api.view.as_ref().unwrap_or(truth).cluster(),
+            _ => truth.own(number),
         };
-        let (answers, paths, is_over) = (Arc::clone(&node.answers), Arc::clone(&node.paths), Arc::clone(&node.is_over));
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if is_over.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (answers, paths) = (answers.lock().unwrap().clone(), Arc::clone(&paths));
-                thread::spawn(move || serve(stream, &answers, &paths));
-            }
-        });
-        node
+        api.asked.push(path);
+        (api.manner, body)
+    };
+    match manner {
+        Manner::Answering => respond(&mut stream, &body),
+        Manner::Silent => listen(&mut stream),
+        Manner::Dead => {}
     }
-
-    pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub fn tells_cluster(&self, body: String) {
-        self.answers.lock().unwrap().cluster = body;
-    }
-
-    /// What it says of itself.
-    pub fn is(&self, state: &str, role: &str, timeline: u32, system: u64) {
-        self.answers.lock().unwrap().own = format!(
-            r#"{{"state":"{state}","role":"{role}","timeline":{timeline},"database_system_identifier":"{system}","patroni":{{"name":"{}"}}}}"#,
-            self.name
-        );
-    }
-
-    /// It takes connections and says nothing.
-    pub fn falls_silent(&self, is_silent: bool) {
-        self.answers.lock().unwrap().is_silent = is_silent;
-    }
-
-    /// The paths that it was asked for.
-    pub fn paths(&self) -> Vec<String> {
-        self.paths.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        // Wakes the listener, so that its thread ends and the port is free.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-    }
-}
-
-fn serve(mut stream: TcpStream, answers: &Answers, paths: &Mutex<Vec<String>>) {
-    let mut request = Vec::new();
-    let mut chunk = [0; 1024];
-    while !request.windows(4).any(|w| w == b"\r\n\r\n") {
-        match stream.read(&mut chunk) {
-            Ok(0) | Err(_) => return,
-            Ok(n) => request.extend_from_slice(&chunk[..n]),
-        }
-    }
-    let request = String::from_utf8_lossy(&request).into_owned();
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    paths.lock().unwrap().push(path.clone());
-    if answers.is_silent {
-        // Until the client hangs up.
-        let _ = stream.read(&mut chunk);
-        return;
-    }
-    let body = if path == "/cluster" { &answers.cluster } else { &answers.own };
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-    // The client may hang up: that is its right.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
 }
