@@ -17,7 +17,7 @@ endif
 comma := ,
 step = printf '\n=== %s\n' "$(1)"
 
-.PHONY: help demo test test-unit bench build install-build install-lab check-rust test-php-unit test-php-lab valgrind clean
+.PHONY: help demo test test-unit bench build install-build install-check install-lab install-packaging check-rust check-php fix-php analyse test-php-unit test-php-lab valgrind deb dist test-packaging test-php84 clean
 
 help:
 	cat <<-'HELP'
@@ -27,6 +27,11 @@ help:
 	make bench       measure against other ways to find the leader
 	make valgrind    the unit tests of PHP under valgrind
 	make build       target/release/libhadsn.so
+	make deb         build/php8.2-hadsn_VERSION_ARCH.deb
+	make dist        build/dist: the archives of a release, as PIE looks for them
+	make test-php84  the unit tests with PHP 8.4, in a Debian 13 of its own (needs root or sudo)
+	make fix-php     format the PHP files
+	make analyse     static analysis of php/ (builds the analyser first: ten minutes, once)
 	make clean       remove what was built
 	HELP
 
@@ -34,10 +39,10 @@ demo: install-lab build
 	$(call step,demo)
 	$(SUDO) tests/lab/demo
 
-test: install-lab check-rust build test-php-unit test-php-lab
+test: install-lab check-rust check-php build test-php-unit test-packaging test-php-lab
 	$(call step,all tests have passed)
 
-test-unit: install-build check-rust build test-php-unit
+test-unit: install-build check-rust check-php build test-php-unit
 	$(call step,the unit tests have passed)
 
 bench: install-lab
@@ -68,6 +73,24 @@ check-rust: | install-build
 	$(call step,cargo test: the core and hostile answers)
 	cargo test --no-default-features
 
+check-php: | install-check
+	$(call step,PHP: syntax and format)
+	tests/check-php
+
+fix-php: | install-check
+	tests/check-php --fix
+
+MAGO := /var/tmp/hadsn-mago-1.29.0
+
+# PHPStan runs in GitHub's workflow; this is what can be had from crates.io alone.
+analyse:
+	[[ -x $(MAGO)/bin/mago ]] || cargo install --locked --version 1.29.0 --root $(MAGO) mago
+	$(MAGO)/bin/mago analyze --minimum-fail-level error
+
+install-check:
+	$(call step,installing what is missing to check PHP files)
+	tests/lab/install check
+
 test-php-unit: build
 	$(call step,PHPUnit: what needs no cluster)
 	$(PHPUNIT) --testsuite unit
@@ -87,5 +110,25 @@ valgrind: install-lab build
 	$(call step,the unit suite under valgrind)
 	tests/valgrind $(EXTENSION)
 
+install-packaging:
+	$(call step,installing what is missing to package)
+	tests/lab/install packaging
+
+deb: build | install-packaging
+	packaging/deb
+
+dist: build | install-packaging
+	packaging/dist
+
+test-packaging: build | install-packaging
+	$(call step,packaging: phpize$(comma) archives$(comma) the Debian package)
+	packaging/test
+
+test-php84:
+	$(call step,PHP 8.4 and PHPUnit 11)
+	tests/lab/install php84
+	tests/php84
+
 clean:
+	rm -rf build
 	cargo clean

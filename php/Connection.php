@@ -229,7 +229,12 @@ final class Connection
     /**
      * Calls the work until nothing speaks for another time.
      *
-     * @param Phase|null $phase what the work is in; null: what the role says
+     * @template T
+     *
+     * @param callable(\PDO): T $work
+     * @param Phase|null        $phase what the work is in; null: what the role says
+     *
+     * @return T
      */
     private function attempts(Role $role, callable $work, ?Phase $phase = null): mixed
     {
@@ -254,7 +259,15 @@ final class Connection
         }
     }
 
-    /** A transaction within a transaction. */
+    /**
+     * A transaction within a transaction.
+     *
+     * @template T
+     *
+     * @param callable(\PDO): T $work
+     *
+     * @return T
+     */
     private function savepoint(Handle $handle, callable $work): mixed
     {
         $name = 'hadsn_' . ++$this->savepoints;
@@ -397,7 +410,9 @@ final class Connection
 
     private function connect(Role $role, ?string $after): Handle
     {
-        $pdo = \HaDsn::connect($this->username, $this->password->getValue(), $this->options, $role->value, $this->cluster, $after);
+        /** @var string|null $password */
+        $password = $this->password->getValue();
+        $pdo = \HaDsn::connect($this->username, $password, $this->options, $role->value, $this->cluster, $after);
         $handle = new Handle($pdo, $after);
         $this->handles[$role->value] = $handle;
         if (isset($this->missing[$role->value])) {

@@ -69,7 +69,7 @@ final class Handle
     /** Whether it is known to be a replica, because it said so lately or says so now. */
     public function isKnownStandby(): bool
     {
-        return $this->isStandby !== null && $this->isFresh() ? $this->isStandby : $this->isStandby();
+        return $this->isFresh() && $this->isStandby !== null ? $this->isStandby : $this->isStandby();
     }
 
     /** Asks the server whether it is still good for a role: a sign of life, and of what it is by now. */
@@ -92,7 +92,10 @@ final class Handle
             return true;
         }
         $wanted = self::position($token);
-        $here = $wanted === null ? null : self::position(\HaDsn::position($this->pdo));
+        if ($wanted === null) {
+            return false;
+        }
+        $here = self::position(\HaDsn::position($this->pdo));
         // Another timeline is for HaDsn::connect() to judge, which knows the leader's.
         if ($here === null || $here[0] !== $wanted[0] || $here[1] < $wanted[1]) {
             return false;
@@ -194,10 +197,13 @@ final class Handle
     {
         $this->throwExceptions();
         // The simple protocol: one round trip, and nothing that a pooler would have to know of.
+        /** @var \PDOStatement $statement */
         $statement = $this->pdo->prepare($sql, [\PDO::ATTR_EMULATE_PREPARES => true]);
         $statement->execute();
+        /** @var list<string|null> $row */
+        $row = $statement->fetch(\PDO::FETCH_NUM);
 
-        return $statement->fetch(\PDO::FETCH_NUM);
+        return $row;
     }
 
     /** Keeps what the server has said of itself; returns whether it is a replica. */

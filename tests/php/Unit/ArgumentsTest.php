@@ -108,7 +108,7 @@ final class ArgumentsTest extends UnitTestCase
         yield 'role as a boolean' => [
             static fn () => HaDsn::conninfo(true),
             \TypeError::class,
-            'Argument #1 ($role) must be of type string, bool given',
+            'Argument #1 ($role) must be of type string, ' . (PHP_VERSION_ID < 80300 ? 'bool' : 'true') . ' given',
         ];
         yield 'topology of a list' => [
             static fn () => HaDsn::topology([]),

@@ -16,20 +16,44 @@ final class EndOfRequestTest extends UnitTestCase
 {
     /** What runs late: a session handler that writes, and a stream that is closed last. */
     private const LATE = <<<'PHP'
-        session_set_save_handler(
-            static fn () => true,
-            static fn () => true,
-            static fn () => '',
-            static function (string $id, string $data): bool {
+        $handler = new class implements SessionHandlerInterface {
+            public function open(string $path, string $name): bool
+            {
+                return true;
+            }
+
+            public function close(): bool
+            {
+                return true;
+            }
+
+            public function read(string $id): string
+            {
+                return '';
+            }
+
+            public function write(string $id, string $data): bool
+            {
                 HaDsn::configure(HaDsn::status()['clusters']['default']['source'], 'late');
                 HaDsn::writer('late');
                 HaDsn::writer();
                 HaDsn::reader();
+
                 return true;
-            },
-            static fn () => true,
-            static fn () => 0,
-        );
+            }
+
+            public function destroy(string $id): bool
+            {
+                return true;
+            }
+
+            public function gc(int $max_lifetime): int
+            {
+                return 0;
+            }
+        };
+        // Not as a shutdown function, which is earlier.
+        session_set_save_handler($handler, false);
         session_start();
         $_SESSION['visits'] = 1;
 

@@ -158,18 +158,18 @@ final class FreshnessTest extends UnitTestCase
         self::await(static function () use ($good): bool {
             self::assertSame($good, HaDsn::writer());
 
-            return self::status()['error'] !== null;
+            return self::reported()['error'] !== null;
         }, 'the trouble is noticed');
 
         self::assertSame($good, HaDsn::writer());
         self::assertContains(self::host(HaDsn::reader()), ['127.0.2.2', '127.0.2.3']);
         self::assertSame('pg1', HaDsn::topology()->leader->name);
         self::assertSame('127.0.2.1', self::host(HaDsn::conninfo()));
-        self::assertSame('pg1', self::status()['leader']);
-        self::assertGreaterThan(0.05, self::status()['age']);
-        self::assertSame('stale', self::status()['state']);
+        self::assertSame('pg1', self::reported()['leader']);
+        self::assertGreaterThan(0.05, self::reported()['age']);
+        self::assertSame('stale', self::reported()['state']);
         foreach ([$one, $two] as $patroni) {
-            self::assertStringContainsString("patroni {$patroni->address()}: ", self::status()['error']);
+            self::assertStringContainsString("patroni {$patroni->address()}: ", self::reported()['error']);
         }
     }
 
@@ -233,12 +233,12 @@ final class FreshnessTest extends UnitTestCase
         self::configure($patroni, 'ttl=50ms&timeout=200ms&max_stale=1m');
         HaDsn::writer();
         $patroni->answers(Answer::status(503));
-        self::await(static fn (): bool => HaDsn::writer() !== '' && self::status()['error'] !== null, 'the trouble is noticed');
+        self::await(static fn (): bool => HaDsn::writer() !== '' && self::reported()['error'] !== null, 'the trouble is noticed');
 
         $patroni->answers(Answer::members(Nodes::leader('new', '127.0.2.9')));
         self::await(static fn (): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to');
 
-        self::assertNull(self::status()['error']);
+        self::assertNull(self::reported()['error']);
     }
 
     public function testInvalidatedAndSilentTheLastGoodAnswerServes(): void
@@ -260,13 +260,13 @@ final class FreshnessTest extends UnitTestCase
         $patroni = $this->cluster(...Nodes::healthy());
         self::configure($patroni, 'ttl=300ms&failover_timeout=1500ms');
 
-        $status = self::status();
+        $status = self::reported();
         self::assertSame(['stale', null, null, null, null, null], [
             $status['state'], $status['age'], $status['leader'], $status['leader_address'], $status['answered_by'], $status['error'],
         ]);
 
         HaDsn::writer();
-        $status = self::status();
+        $status = self::reported();
         self::assertSame(
             [
                 'fresh',
@@ -286,14 +286,14 @@ final class FreshnessTest extends UnitTestCase
         self::assertIsFloat($status['age']);
 
         HaDsn::invalidate();
-        self::assertSame('suspect', self::status()['state']);
-        self::assertSame('pg1', self::status()['leader']);
+        self::assertSame('suspect', self::reported()['state']);
+        self::assertSame('pg1', self::reported()['leader']);
 
         HaDsn::writer();
-        self::assertSame('fresh', self::status()['state']);
+        self::assertSame('fresh', self::reported()['state']);
 
-        self::await(static fn (): bool => self::status()['state'] === 'stale', 'the answer grows old');
-        self::assertGreaterThanOrEqual(0.3, self::status()['age']);
+        self::await(static fn (): bool => self::reported()['state'] === 'stale', 'the answer grows old');
+        self::assertGreaterThanOrEqual(0.3, self::reported()['age']);
         self::assertSame(2, $patroni->count(), 'status() asks nobody');
     }
 
@@ -313,7 +313,7 @@ final class FreshnessTest extends UnitTestCase
     }
 
     /** @return array<string, mixed> */
-    private static function status(): array
+    private static function reported(): array
     {
         return HaDsn::status()['clusters']['default'];
     }
