@@ -14,7 +14,7 @@ const LIFETIME = 900.0;
 
 $way = $argv[1] ?? '';
 $tcp = 'dbname=app;tcp_user_timeout=5000;keepalives_idle=10;keepalives_interval=3;keepalives_count=3';
-$direct = static fn (string $hosts, int $port = 5432): PDO => new PDO(
+$direct = static fn(string $hosts, int $port = 5432): PDO => new PDO(
     "pgsql:host={$hosts};port={$port};target_session_attrs=read-write;{$tcp}",
     USER,
     USER,
@@ -29,8 +29,8 @@ $connect = match ($way) {
     'oracle' => static function () use ($direct, &$turn): PDO {
         return $direct(NODES[$turn++ % count(NODES)]);
     },
-    'connect' => static fn (): PDO => HaDsn::connect(USER, USER, OPTIONS),
-    'zero-code' => static fn (): PDO => new PDO('hadsn:', USER, USER, OPTIONS),
+    'connect' => static fn(): PDO => HaDsn::connect(USER, USER, OPTIONS),
+    'zero-code' => static fn(): PDO => new PDO('hadsn:', USER, USER, OPTIONS),
     'writer' => static function (): PDO {
         try {
             return new PDO(HaDsn::writer(), USER, USER, OPTIONS);
@@ -39,9 +39,9 @@ $connect = match ($way) {
             throw $error;
         }
     },
-    'run' => static fn (): HaDsn\Connection => new HaDsn\Connection(USER, USER, OPTIONS),
-    'list' => static fn (): PDO => $direct(implode(',', NODES)),
-    'haproxy' => static fn (): PDO => $direct('127.0.0.10', 5000),
+    'run' => static fn(): HaDsn\Connection => new HaDsn\Connection(USER, USER, OPTIONS),
+    'list' => static fn(): PDO => $direct(implode(',', NODES)),
+    'haproxy' => static fn(): PDO => $direct('127.0.0.10', 5000),
     default => exit("usage: php bench/client.php oracle|connect|zero-code|writer|run|list|haproxy\n"),
 };
 
@@ -52,14 +52,14 @@ spl_autoload_register(static function (string $class): void {
 const INSERT = 'INSERT INTO bench_failover DEFAULT VALUES';
 $write = static function (PDO|HaDsn\Connection $connection): void {
     if ($connection instanceof HaDsn\Connection) {
-        $connection->run(static fn (PDO $pdo): int|false => $pdo->exec(INSERT));
+        $connection->run(static fn(PDO $pdo): int|false => $pdo->exec(INSERT));
     } else {
         $connection->exec(INSERT);
     }
 };
 
 stream_set_blocking(STDIN, false);
-$now = static fn (): float => hrtime(true) / 1e9;
+$now = static fn(): float => hrtime(true) / 1e9;
 $end = $now() + LIFETIME;
 $connection = null;
 $lastSuccess = null;
@@ -78,7 +78,7 @@ while ($now() < $end && !feof(STDIN)) {
         }
         $lastSuccess = $after;
         usleep(5_000);
-    } catch (PDOException | HaDsn\Exception) {
+    } catch (PDOException|HaDsn\Exception) {
         // A Connection connects anew by itself.
         if (!$connection instanceof HaDsn\Connection) {
             $connection = null;

@@ -16,8 +16,8 @@ const ROUNDS = 400;
 HaDsn::configure(HaDsn\Bench\SOURCES);
 $topology = HaDsn::topology();
 $leader = $topology->leader ?? throw new RuntimeException('the lab has no leader');
-$others = array_filter($topology->members, static fn ($member) => $member->name !== $leader->name);
-$hosts = implode(',', [...array_map(static fn ($member) => $member->host, $others), $leader->host]);
+$others = array_filter($topology->members, static fn($member) => $member->name !== $leader->name);
+$hosts = implode(',', [...array_map(static fn($member) => $member->host, $others), $leader->host]);
 
 $direct = "pgsql:host={$leader->host};port={$leader->port};dbname=app";
 $list = "pgsql:host={$hosts};port=5432;dbname=app;target_session_attrs=read-write";
@@ -40,10 +40,10 @@ $byHadsn = static function (): float {
 
     return (float) $took;
 };
-$resolved = static fn (): float => $connect(HaDsn::writer());
+$resolved = static fn(): float => $connect(HaDsn::writer());
 
 $medians = sideBySide([
-    'new PDO() of the leader itself' => static fn (): float => $connect($direct),
+    'new PDO() of the leader itself' => static fn(): float => $connect($direct),
     'new PDO(HaDsn::writer())' => static function (): float {
         $begin = hrtime(true);
         $pdo = new PDO(HaDsn::writer(), 'app', 'app');
@@ -53,9 +53,9 @@ $medians = sideBySide([
         return (float) $took;
     },
     'HaDsn::connect()' => $byHadsn,
-    "new PDO('hadsn:')" => static fn (): float => $connect('hadsn:'),
-    'new PDO() through HAProxy' => static fn (): float => $connect($haproxy),
-    'new PDO() of a host list, the leader last' => static fn (): float => $connect($list),
+    "new PDO('hadsn:')" => static fn(): float => $connect('hadsn:'),
+    'new PDO() through HAProxy' => static fn(): float => $connect($haproxy),
+    'new PDO() of a host list, the leader last' => static fn(): float => $connect($list),
 ], ROUNDS);
 
 table('A connection (median of ' . ROUNDS . ' rounds)', $medians, 1e6, 'ms', 'new PDO() of the leader itself');
@@ -66,7 +66,7 @@ promise('new PDO(HaDsn::writer()) : new PDO() of the leader itself', $medians['n
 $warm = sideBySide([
     'new PDO() of the resolved DSN' => $resolved,
     'HaDsn::connect()' => $byHadsn,
-    "new PDO('hadsn:')" => static fn (): float => $connect('hadsn:'),
+    "new PDO('hadsn:')" => static fn(): float => $connect('hadsn:'),
 ], ROUNDS);
 promises('a warm connect', $warm);
 
@@ -79,7 +79,7 @@ try {
     promises('the first endpoint a black hole', sideBySide([
         'new PDO() of the resolved DSN' => $resolved,
         'HaDsn::connect()' => $byHadsn,
-        "new PDO('hadsn:')" => static fn (): float => $connect('hadsn:'),
+        "new PDO('hadsn:')" => static fn(): float => $connect('hadsn:'),
     ], ROUNDS));
 } finally {
     lab('heal', reset($others)->name);

@@ -7,12 +7,12 @@
 
 declare(strict_types=1);
 
-use const HaDsn\Bench\NODES;
-
 use function HaDsn\Bench\lab;
 use function HaDsn\Bench\promise;
 use function HaDsn\Bench\sideBySide;
 use function HaDsn\Bench\table;
+
+use const HaDsn\Bench\NODES;
 
 require __DIR__ . '/lib.php';
 
@@ -32,13 +32,13 @@ $cold = static function (string $sources): Closure {
         static $number = 0;
         HaDsn::configure(sprintf('%smax_stale=%ds', $sources, 100 + $number++));
 
-        return timed(static fn () => HaDsn::writer());
+        return timed(static fn() => HaDsn::writer());
     };
 };
-$bare = static fn (): float => timed(static fn () => get($leader->host, '/cluster') . get($leader->host, '/patroni'));
+$bare = static fn(): float => timed(static fn() => get($leader->host, '/cluster') . get($leader->host, '/patroni'));
 // The records are of equal priority and weight: whoever goes by them begins with any node.
-$bareWithSrv = static fn (): float => timed(
-    static fn () => srv() . get(NODES[array_rand(NODES)], '/cluster') . get($leader->host, '/patroni'),
+$bareWithSrv = static fn(): float => timed(
+    static fn() => srv() . get(NODES[array_rand(NODES)], '/cluster') . get($leader->host, '/patroni'),
 );
 
 $rows = sideBySide([
@@ -47,10 +47,10 @@ $rows = sideBySide([
     'SRV + GET /cluster + GET /patroni by hand' => $bareWithSrv,
     'a cold writer() by SRV and Patroni' => $cold('patroni+srv://lab.hadsn.test/app?nameserver=' . NAME_SERVER . '&'),
     'a cold writer() by SQL' => $cold("postgresql://app:app@{$endpoints}/app?"),
-    'a connection to one server and a query, by PDO' => static fn (): float => timed(static function () use ($leader): void {
+    'a connection to one server and a query, by PDO' => static fn(): float => timed(static function () use ($leader): void {
         (new PDO("pgsql:host={$leader->host};dbname=app", 'app', 'app'))->query('SELECT pg_is_in_recovery()')->fetchAll();
     }),
-    'dns_get_record(), the same name server' => static fn (): float => timed(static fn () => dns_get_record(SERVICE, DNS_SRV)),
+    'dns_get_record(), the same name server' => static fn(): float => timed(static fn() => dns_get_record(SERVICE, DNS_SRV)),
 ], ROUNDS);
 table('Finding the leader when nothing is known (median of ' . ROUNDS . ' rounds)', $rows, 1e6, 'ms', 'GET /cluster + GET /patroni by hand');
 promise('a cold writer() : by hand', $rows['a cold writer()'] / $rows['GET /cluster + GET /patroni by hand'], 1.5);
@@ -62,7 +62,7 @@ promise(
 
 // Two of three endpoints are black holes, and they are named first.
 try {
-    array_map(static fn (string $host) => lab('partition', node($host)), $others);
+    array_map(static fn(string $host) => lab('partition', node($host)), $others);
     $holes = implode(',', [...$others, $leader->host]);
     $rows = sideBySide([
         'GET /cluster + GET /patroni by hand' => $bare,
@@ -72,7 +72,7 @@ try {
     $limit = 1.5 * $rows['GET /cluster + GET /patroni by hand'] + 1.5 * HEDGE;
     promise('… : 1.5 x by hand + 1.5 x hedge', $rows['a cold writer(), two of three black holes'] / $limit, 1.0);
 } finally {
-    array_map(static fn (string $host) => lab('heal', node($host)), $others);
+    array_map(static fn(string $host) => lab('heal', node($host)), $others);
 }
 
 /** @param callable(): mixed $work */
@@ -103,7 +103,7 @@ function get(string $host, string $path): string
 /** One question for SRV records over UDP (RFC 1035, 4.1), and its answer. */
 function srv(): string
 {
-    $name = implode('', array_map(static fn (string $label): string => chr(strlen($label)) . $label, explode('.', SERVICE)));
+    $name = implode('', array_map(static fn(string $label): string => chr(strlen($label)) . $label, explode('.', SERVICE)));
     $socket = stream_socket_client('udp://' . NAME_SERVER, timeout: 2.0);
     fwrite($socket, pack('n6', random_int(0, 65535), 0x0100, 1, 0, 0, 0) . "{$name}\0" . pack('n2', 33, 1));
     $answer = fread($socket, 4096);

@@ -104,7 +104,7 @@ function disturb(array $clients, string ...$verb): array
  */
 function medians(array $runs): array
 {
-    return array_map(static fn (string $way): float => median(array_column($runs, $way)), array_combine(array_keys(WAYS), array_keys(WAYS)));
+    return array_map(static fn(string $way): float => median(array_column($runs, $way)), array_combine(array_keys(WAYS), array_keys(WAYS)));
 }
 
 /** @param array<string, float> $medians */
@@ -130,17 +130,17 @@ try {
     $runs = [];
     for ($i = 1; $i <= $switchovers; $i++) {
         $runs[] = $outages = disturb($clients, 'switchover');
-        fprintf(STDERR, "switchover %d of %d: %s\n", $i, $switchovers, json_encode(array_map(static fn (float $s): float => round($s, 3), $outages)));
+        fprintf(STDERR, "switchover %d of %d: %s\n", $i, $switchovers, json_encode(array_map(static fn(float $s): float => round($s, 3), $outages)));
     }
     $crashRuns = [];
     for ($i = 1; $i <= $crashes; $i++) {
         $crashed = trim(json_decode(lab('status', '--json'), true, 16, JSON_THROW_ON_ERROR)['leader'] ?? '');
         $crashRuns[] = $outages = disturb($clients, 'kill', $crashed);
-        fprintf(STDERR, "crash %d of %d: %s\n", $i, $crashes, json_encode(array_map(static fn (float $s): float => round($s, 3), $outages)));
+        fprintf(STDERR, "crash %d of %d: %s\n", $i, $crashes, json_encode(array_map(static fn(float $s): float => round($s, 3), $outages)));
         lab('start', '--wait', $crashed);
     }
 } finally {
-    array_walk($clients, static fn (Client $client) => $client->end());
+    array_walk($clients, static fn(Client $client) => $client->end());
 }
 
 $switchover = medians($runs);

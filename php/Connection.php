@@ -63,7 +63,8 @@ final class Connection
      */
     public function __construct(
         private readonly ?string $username = null,
-        #[\SensitiveParameter] ?string $password = null,
+        #[\SensitiveParameter]
+        ?string $password = null,
         private readonly ?array $options = null,
         private readonly string $cluster = 'default',
         private readonly ?LoggerInterface $logger = null,
@@ -75,9 +76,7 @@ final class Connection
     }
 
     /** Two that share their connections would end each other's transactions. */
-    private function __clone()
-    {
-    }
+    private function __clone() {}
 
     /**
      * The connection to the leader. Inside {@see transaction()} it is the one that the work was given.

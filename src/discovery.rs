@@ -373,7 +373,9 @@ impl Inquiry<'_> {
         // for this one: it may take somewhat longer than the answers so far.
         let is_strict = self.memory.beliefs.is_confirmed();
         let patience = self.config.timing.hedge.max(self.begun.elapsed() * 2).min(self.config.timing.timeout / 4);
-        let deadline = if is_strict { self.deadline } else { self.deadline.or_after(patience) };
+        // Something is left for another source if it is silent.
+        let most = self.deadline.remaining().unwrap_or_default() / 2;
+        let deadline = self.deadline.or_after(if is_strict { most } else { patience });
         let word = match origin.and_then(|origin| self.targets.get(&origin.source)) {
             // The name of a certificate may be that of an endpoint.
             Some((speech, targets)) => {

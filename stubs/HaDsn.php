@@ -27,9 +27,7 @@ use HaDsn\Verdict;
  */
 final class HaDsn
 {
-    private function __construct()
-    {
-    }
+    private function __construct() {}
 
     /**
      * Says what a cluster's sources are, for the rest of this request.
@@ -116,9 +114,7 @@ final class HaDsn
      * @throws HaDsn\ConfigException if a URL, an option, a value or the cluster's name is malformed, unknown, repeated
      *                               or not available yet; the message names it and what was expected
      */
-    public static function configure(#[\SensitiveParameter] string $sources, string $cluster = 'default'): void
-    {
-    }
+    public static function configure(#[\SensitiveParameter] string $sources, string $cluster = 'default'): void {}
 
     /**
      * The DSN of the leader, for `new PDO()`, without credentials.
@@ -139,9 +135,7 @@ final class HaDsn
      * @throws HaDsn\NoLeaderException  if there is still no leader after `failover_timeout`, if a signal ended the wait,
      *                                  or, at once, if `allow_hosts` leaves out the leader or its host name has no address
      */
-    public static function writer(string $cluster = 'default'): string
-    {
-    }
+    public static function writer(string $cluster = 'default'): string {}
 
     /**
      * The DSN of a replica, for `new PDO()`, without credentials.
@@ -163,9 +157,7 @@ final class HaDsn
      * @throws HaDsn\NoReplicaException if no replica fits and `reader_fallback` is `error`
      * @throws HaDsn\NoLeaderException  if no replica fits and there is no leader to fall back to
      */
-    public static function reader(string $cluster = 'default', ?int $maxLag = null, ?string $after = null): string
-    {
-    }
+    public static function reader(string $cluster = 'default', ?int $maxLag = null, ?string $after = null): string {}
 
     /**
      * The conninfo string of the leader or of a replica, for `pg_connect()`. It holds the user and the password if the
@@ -183,9 +175,7 @@ final class HaDsn
      * @throws HaDsn\NoLeaderException  as {@see HaDsn::writer()}
      * @throws HaDsn\NoReplicaException as {@see HaDsn::reader()}
      */
-    public static function conninfo(string $role = 'writer', string $cluster = 'default'): string
-    {
-    }
+    public static function conninfo(string $role = 'writer', string $cluster = 'default'): string {}
 
     /**
      * Calls in question what is known of a cluster: the next call asks its sources, whatever is in memory. For code that
@@ -202,9 +192,7 @@ final class HaDsn
      *
      * @throws HaDsn\ConfigException if the cluster is not configured, or wrongly
      */
-    public static function invalidate(string $cluster = 'default'): void
-    {
-    }
+    public static function invalidate(string $cluster = 'default'): void {}
 
     /**
      * Forgets what is remembered of leaders and timelines, in this process, and makes the cluster suspect. After a restore to
@@ -215,9 +203,7 @@ final class HaDsn
      *
      * @throws HaDsn\ConfigException if the cluster is not configured, or wrongly
      */
-    public static function forget(string $cluster = 'default'): void
-    {
-    }
+    public static function forget(string $cluster = 'default'): void {}
 
     /**
      * A connection to the leader or to a replica, its role verified, made again and again through a failover for
@@ -245,13 +231,13 @@ final class HaDsn
      */
     public static function connect(
         ?string $username = null,
-        #[\SensitiveParameter] ?string $password = null,
+        #[\SensitiveParameter]
+        ?string $password = null,
         ?array $options = null,
         string $role = 'writer',
         string $cluster = 'default',
         ?string $after = null,
-    ): PDO {
-    }
+    ): PDO {}
 
     /**
      * A token for how far a connection's server has come: what was written on it before is visible to whoever asks for
@@ -262,9 +248,7 @@ final class HaDsn
      * @throws PDOException          if the server can't be asked
      * @throws HaDsn\ConfigException if the answer is not PostgreSQL's
      */
-    public static function position(PDO $pdo): string
-    {
-    }
+    public static function position(PDO $pdo): string {}
 
     /**
      * What an error means for the work that was being done: whether it may be done again.
@@ -287,9 +271,7 @@ final class HaDsn
      *
      * @throws HaDsn\ConfigException if the cluster's name or its configuration is wrong
      */
-    public static function verdict(Throwable $error, Phase $phase = Phase::Unknown, ?string $cluster = null): Verdict
-    {
-    }
+    public static function verdict(Throwable $error, Phase $phase = Phase::Unknown, ?string $cluster = null): Verdict {}
 
     /**
      * All members of a cluster and their state, not older than `ttl` unless every source is silent.
@@ -299,9 +281,7 @@ final class HaDsn
      * @throws HaDsn\ConfigException    if the cluster is not configured, or wrongly
      * @throws HaDsn\DiscoveryException if no source gave a usable answer, and none is young enough
      */
-    public static function topology(string $cluster = 'default'): Topology
-    {
-    }
+    public static function topology(string $cluster = 'default'): Topology {}
 
     /**
      * What is known of every cluster that is configured or was used in this request, for health pages. Asks nobody, and
@@ -337,7 +317,5 @@ final class HaDsn
      *     }>,
      * }
      */
-    public static function status(): array
-    {
-    }
+    public static function status(): array {}
 }

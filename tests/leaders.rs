@@ -96,6 +96,20 @@ fn a_leader_that_never_gets_promoted_is_an_exception_that_says_so() {
 }
 
 #[test]
+fn a_new_leader_that_does_not_run_is_not_moved_to() {
+    let site = Site::new(3);
+    let mut watcher = knowing(&site, CALM);
+    site.promote(1);
+    for state in ["starting", "stopping", "crashed", "restarting", ""] {
+        site.change(|truth| truth.nodes[1].state = state);
+        let reason = format!(r#"by its own word it is a "primary" in state "{state}""#);
+        assert_nobody(watcher.writer(), &[&reason]);
+    }
+    site.change(|truth| truth.nodes[1].state = "running");
+    assert_eq!(watcher.writer().unwrap(), "pg2");
+}
+
+#[test]
 fn a_new_leader_whose_api_is_silent_is_not_moved_to() {
     for (manner, reason) in [(Manner::Silent, "no answer within 1s"), (Manner::Dead, "broke off")] {
         let site = Site::new(3);

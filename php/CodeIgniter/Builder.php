@@ -7,6 +7,4 @@ namespace HaDsn\CodeIgniter;
 use CodeIgniter\Database\Postgre\Builder as PostgreBuilder;
 
 /** CodeIgniter's query builder for PostgreSQL, as it is. */
-final class Builder extends PostgreBuilder
-{
-}
+final class Builder extends PostgreBuilder {}

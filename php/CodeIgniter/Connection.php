@@ -134,7 +134,7 @@ final class Connection extends PostgreConnection
             return parent::execute($sql);
         }
 
-        return $this->perform(static fn (Link $link): PgResult => $link->query($sql));
+        return $this->perform(static fn(Link $link): PgResult => $link->query($sql));
     }
 
     /** @internal for {@see PreparedQuery} */
@@ -259,7 +259,7 @@ final class Connection extends PostgreConnection
         }
 
         // A BEGIN whose answer was lost has done nothing.
-        return $this->perform(static fn (Link $link): PgResult => $link->query('BEGIN'), Phase::InTransaction) !== false;
+        return $this->perform(static fn(Link $link): PgResult => $link->query('BEGIN'), Phase::InTransaction) !== false;
     }
 
     protected function _transCommit(): bool

@@ -7,6 +7,4 @@ namespace HaDsn\CodeIgniter;
 use CodeIgniter\Database\Postgre\Forge as PostgreForge;
 
 /** CodeIgniter's schema builder for PostgreSQL, as it is. */
-final class Forge extends PostgreForge
-{
-}
+final class Forge extends PostgreForge {}

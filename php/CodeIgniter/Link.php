@@ -23,9 +23,7 @@ final class Link
     /** @var array<string, true> the statements that are prepared on it */
     private array $prepared = [];
 
-    private function __construct(public readonly Handle $handle)
-    {
-    }
+    private function __construct(public readonly Handle $handle) {}
 
     /**
      * Connects, sets the session up and asks for the server's role, in one round trip.
@@ -38,7 +36,7 @@ final class Link
     {
         $texts = [];
         // For the same text pg_connect() would hand out the connection that has just broken.
-        $handle = self::listening(static fn () => pg_connect($conninfo, PGSQL_CONNECT_FORCE_NEW), $texts);
+        $handle = self::listening(static fn() => pg_connect($conninfo, PGSQL_CONNECT_FORCE_NEW), $texts);
         if ($handle === false) {
             throw Failure::connect(preg_replace('/^pg_connect\(\): (?:Unable to connect to PostgreSQL server: )?/', '', implode("\n", $texts)));
         }
@@ -113,14 +111,14 @@ final class Link
     /** @throws Failure */
     public function query(string $sql): Result
     {
-        return $this->run(fn (): bool => pg_send_query($this->handle, $sql));
+        return $this->run(fn(): bool => pg_send_query($this->handle, $sql));
     }
 
     /** @throws Failure */
     public function prepare(string $name, string $sql): void
     {
         if (!isset($this->prepared[$name])) {
-            $this->run(fn (): bool => pg_send_prepare($this->handle, $name, $sql));
+            $this->run(fn(): bool => pg_send_prepare($this->handle, $name, $sql));
             $this->prepared[$name] = true;
         }
     }
@@ -132,7 +130,7 @@ final class Link
      */
     public function execute(string $name, array $values): Result
     {
-        return $this->run(fn (): bool => pg_send_execute($this->handle, $name, $values));
+        return $this->run(fn(): bool => pg_send_execute($this->handle, $name, $values));
     }
 
     /** @throws Failure */

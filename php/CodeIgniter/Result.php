@@ -7,6 +7,4 @@ namespace HaDsn\CodeIgniter;
 use CodeIgniter\Database\Postgre\Result as PostgreResult;
 
 /** CodeIgniter's result set of PostgreSQL, as it is. */
-final class Result extends PostgreResult
-{
-}
+final class Result extends PostgreResult {}

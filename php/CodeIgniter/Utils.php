@@ -7,6 +7,4 @@ namespace HaDsn\CodeIgniter;
 use CodeIgniter\Database\Postgre\Utils as PostgreUtils;
 
 /** CodeIgniter's utilities for PostgreSQL, as they are. */
-final class Utils extends PostgreUtils
-{
-}
+final class Utils extends PostgreUtils {}

@@ -22,9 +22,7 @@ final class Patience
     private int $failovers = 0;
     private int $conflicts = 0;
 
-    public function __construct(private readonly string $cluster)
-    {
-    }
+    public function __construct(private readonly string $cluster) {}
 
     /** The number of the attempt that is under way, from 1. */
     public function attempt(): int

@@ -35,7 +35,7 @@ final class Application
             return self::end($terminal, $failure->getMessage(), $failure->exitCode);
         } catch (\HaDsn\ConfigException $error) {
             return self::end($terminal, Text::line($error->getMessage()), ExitCode::UNUSABLE);
-        } catch (\HaDsn\Exception | \PDOException $error) {
+        } catch (\HaDsn\Exception|\PDOException $error) {
             $because = $error->getPrevious() === null ? '' : ': ' . Text::line($error->getPrevious()->getMessage());
 
             return self::end($terminal, Text::line($error->getMessage()) . $because, Interrupt::hasCome() ? ExitCode::INTERRUPTED : ExitCode::UNWELL);
@@ -139,7 +139,7 @@ final class Application
     /** @return list<string> */
     private static function names(): array
     {
-        return array_map(static fn (string $class): string => $class::name(), self::COMMANDS);
+        return array_map(static fn(string $class): string => $class::name(), self::COMMANDS);
     }
 
     private static function version(): string

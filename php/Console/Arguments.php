@@ -16,9 +16,7 @@ final class Arguments
      * @param list<string>               $operands what is no option
      * @param array<string, string|true> $options  by name; true: given, without a value
      */
-    private function __construct(public readonly array $operands, private readonly array $options)
-    {
-    }
+    private function __construct(public readonly array $operands, private readonly array $options) {}
 
     /**
      * @param list<string> $words
@@ -28,7 +26,7 @@ final class Arguments
      */
     public static function parse(array $words, array $known): self
     {
-        $byName = array_combine(array_map(static fn (Option $option): string => $option->name, $known), $known);
+        $byName = array_combine(array_map(static fn(Option $option): string => $option->name, $known), $known);
         $operands = $options = [];
         while (($word = array_shift($words)) !== null) {
             if ($word === '--') {

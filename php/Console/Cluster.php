@@ -19,8 +19,7 @@ final class Cluster
         public readonly string $place,
         private readonly ?string $givenUser,
         private readonly ?\SensitiveParameterValue $givenPassword,
-    ) {
-    }
+    ) {}
 
     /**
      * Finds it, and has the extension check it.
@@ -127,7 +126,7 @@ final class Cluster
 
     private static function read(string $file): string
     {
-        [$text, $reason] = Warnings::collect(static fn (): string|false => is_file($file) ? file_get_contents($file, false, null, 0, 65536) : false);
+        [$text, $reason] = Warnings::collect(static fn(): string|false => is_file($file) ? file_get_contents($file, false, null, 0, 65536) : false);
 
         return $text === false ? throw Failure::unusable('file ' . Text::quoted($file) . ': can\'t be read' . ($reason === '' ? ': not a regular file' : '')) : $text;
     }

@@ -12,9 +12,7 @@ namespace HaDsn\Console;
 final class Endpoint
 {
     /** @param string $host an address, IPv6 without brackets, or a name */
-    public function __construct(public readonly string $host, public readonly int $port)
-    {
-    }
+    public function __construct(public readonly string $host, public readonly int $port) {}
 
     /** `host`, `host:port`, `[ipv6]` or `[ipv6]:port`. The extension has checked it. */
     public static function parse(string $text, int $defaultPort): self

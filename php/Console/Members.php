@@ -21,9 +21,7 @@ final class Members
     /**
      * @param list<array{member: Member, address: Endpoint, reachable: bool, reason: string|null, seconds: float}> $rows
      */
-    private function __construct(private readonly Topology $topology, private readonly array $rows, private readonly ?string $error)
-    {
-    }
+    private function __construct(private readonly Topology $topology, private readonly array $rows, private readonly ?string $error) {}
 
     /**
      * @throws \HaDsn\DiscoveryException if no source answers
@@ -104,7 +102,7 @@ final class Members
             'source' => $this->topology->source,
             'age' => round($this->topology->age, 3),
             'error' => $this->error,
-            'members' => array_map(static fn (array $row): array => [
+            'members' => array_map(static fn(array $row): array => [
                 'name' => $row['member']->name,
                 'role' => $row['member']->role,
                 'state' => $row['member']->state,

@@ -19,8 +19,7 @@ final class Option
         public readonly string $name,
         public readonly ?string $value,
         public readonly string $help,
-    ) {
-    }
+    ) {}
 
     public static function flag(string $name, string $help): self
     {

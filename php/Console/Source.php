@@ -32,10 +32,11 @@ final class Source
         public readonly ?string $user,
         private readonly ?\SensitiveParameterValue $password,
         public readonly ?string $database,
-        #[\SensitiveParameter] private readonly array $options,
-        #[\SensitiveParameter] private readonly array $raw,
-    ) {
-    }
+        #[\SensitiveParameter]
+        private readonly array $options,
+        #[\SensitiveParameter]
+        private readonly array $raw,
+    ) {}
 
     public static function parse(#[\SensitiveParameter] string $text): self
     {
@@ -226,7 +227,7 @@ final class Source
             $hosts = substr($hosts, (int) strrpos("@$hosts", '@'));
             if ($i === 0) {
                 $query = implode('&', array_map(
-                    static fn (string $name, string $value): string => "$name=" . strtr(rawurlencode($value), ['%2F' => '/', '%3A' => ':', '%2C' => ',', '%3D' => '=']),
+                    static fn(string $name, string $value): string => "$name=" . strtr(rawurlencode($value), ['%2F' => '/', '%3A' => ':', '%2C' => ',', '%3D' => '=']),
                     array_keys($options),
                     $options,
                 ));

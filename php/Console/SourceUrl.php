@@ -23,8 +23,7 @@ final class SourceUrl
         public readonly string $scheme,
         public readonly array $endpoints,
         public readonly ?string $srvName,
-    ) {
-    }
+    ) {}
 
     public static function parse(string $scheme, string $hosts): self
     {
@@ -36,7 +35,7 @@ final class SourceUrl
         }
         $port = $isPatroni ? self::PATRONI_PORT : self::POSTGRESQL_PORT;
 
-        return new self($scheme, array_map(static fn (string $host): Endpoint => Endpoint::parse($host, $port), explode(',', $hosts)), null);
+        return new self($scheme, array_map(static fn(string $host): Endpoint => Endpoint::parse($host, $port), explode(',', $hosts)), null);
     }
 
     /** Whether Patroni is asked, not the database servers. */

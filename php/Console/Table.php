@@ -18,20 +18,18 @@ final class Table
      * @param list<string> $head
      * @param list<int>    $right the columns that are aligned to the right
      */
-    public function __construct(private readonly array $head, private readonly array $right = [])
-    {
-    }
+    public function __construct(private readonly array $head, private readonly array $right = []) {}
 
     /** @param list<string|array{string, Color|null}> $cells */
     public function add(array $cells): void
     {
-        $this->rows[] = array_map(static fn (string|array $cell): array => is_string($cell) ? [$cell, null] : $cell, $cells);
+        $this->rows[] = array_map(static fn(string|array $cell): array => is_string($cell) ? [$cell, null] : $cell, $cells);
     }
 
     /** @return list<string> its lines */
     public function lines(Terminal $terminal): array
     {
-        $head = array_map(static fn (string $title): array => [$title, Color::Heading], $this->head);
+        $head = array_map(static fn(string $title): array => [$title, Color::Heading], $this->head);
         $widths = array_fill(0, count($head), 0);
         foreach ([$head, ...$this->rows] as $row) {
             foreach ($row as $i => [$text]) {

@@ -111,7 +111,7 @@ final class Terminal
     private static function put(mixed $stream, string $text): void
     {
         while ($text !== '') {
-            [$written] = Warnings::collect(static fn (): int|false => fwrite($stream, $text));
+            [$written] = Warnings::collect(static fn(): int|false => fwrite($stream, $text));
             if (!is_int($written) || $written === 0) {
                 throw Failure::brokenPipe();
             }

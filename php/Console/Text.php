@@ -26,7 +26,7 @@ final class Text
             $text = preg_replace('/[\xC0-\xFF][\x80-\xBF]*$/D', '', $text) . '…';
         }
         if (preg_match('//u', $text) !== 1) {
-            return (string) preg_replace_callback('/[^\x20-\x7E]/', static fn (array $byte): string => sprintf('\x%02X', ord($byte[0])), $text);
+            return (string) preg_replace_callback('/[^\x20-\x7E]/', static fn(array $byte): string => sprintf('\x%02X', ord($byte[0])), $text);
         }
 
         return (string) preg_replace_callback(self::UNSAFE, static function (array $found): string {

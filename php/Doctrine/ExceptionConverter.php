@@ -19,9 +19,7 @@ use HaDsn\Verdict;
  */
 final class ExceptionConverter implements DriverExceptionConverter
 {
-    public function __construct(private readonly DriverExceptionConverter $converter)
-    {
-    }
+    public function __construct(private readonly DriverExceptionConverter $converter) {}
 
     public function convert(Exception $exception, ?Query $query): DriverException
     {

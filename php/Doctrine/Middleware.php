@@ -33,8 +33,7 @@ final class Middleware implements DriverMiddleware
         private readonly string $cluster = 'default',
         private readonly string $role = 'writer',
         private readonly ?LoggerInterface $logger = null,
-    ) {
-    }
+    ) {}
 
     public function wrap(Driver $driver): Driver
     {

@@ -18,9 +18,7 @@ final class Ambush
      *
      * @param \Closure(array<string, mixed>): void $set
      */
-    public function __construct(private readonly \Closure $set)
-    {
-    }
+    public function __construct(private readonly \Closure $set) {}
 
     /**
      * The leader changes in good order. The old leader ends its connections with "terminating connection due to administrator

@@ -69,7 +69,7 @@ final class FakeCluster
     private function __construct(?string $server, array $members)
     {
         $members = $members === [] ? [new FakeMember('pg1'), new FakeMember('pg2'), new FakeMember('pg3')] : array_values($members);
-        $names = array_map(static fn (FakeMember $member): string => $member->name, $members);
+        $names = array_map(static fn(FakeMember $member): string => $member->name, $members);
         if (count(array_unique($names)) < count($names)) {
             throw new \InvalidArgumentException('two members have the same name: ' . implode(', ', $names));
         }
@@ -102,9 +102,9 @@ final class FakeCluster
     public function sources(string $database = 'app', array $options = [], ?string $user = null, #[\SensitiveParameter] ?string $password = null): string
     {
         $login = $user === null ? '' : rawurlencode($user) . ($password === null ? '' : ':' . rawurlencode($password)) . '@';
-        $endpoints = array_map(static fn (array $ports): string => "127.0.0.1:{$ports['api']}", $this->ports);
+        $endpoints = array_map(static fn(array $ports): string => "127.0.0.1:{$ports['api']}", $this->ports);
         $query = implode('&', array_map(
-            static fn (string $name, string $value): string => rawurlencode($name) . '=' . rawurlencode($value),
+            static fn(string $name, string $value): string => rawurlencode($name) . '=' . rawurlencode($value),
             array_keys($options),
             $options,
         ));

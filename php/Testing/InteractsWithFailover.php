@@ -134,7 +134,7 @@ trait InteractsWithFailover
     {
         $done = array_filter(
             $this->failoverCluster()->statements($statement),
-            static fn (Statement $one): bool => in_array($one->fate, [Fate::Done, Fate::Unanswered], true),
+            static fn(Statement $one): bool => in_array($one->fate, [Fate::Done, Fate::Unanswered], true),
         );
         Assert::assertCount($times, $done, "$statement: how often the server has done it");
     }

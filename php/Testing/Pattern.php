@@ -25,12 +25,10 @@ final class Pattern
         if ($words === []) {
             throw new \InvalidArgumentException('a statement to wait for: expected the text that it begins with, or a regular expression such as /purchase/i');
         }
-        $text = implode('\s+', array_map(static fn (string $word): string => preg_quote($word, '~'), $words));
+        $text = implode('\s+', array_map(static fn(string $word): string => preg_quote($word, '~'), $words));
 
         return '~^' . self::BEFORE . $text . (preg_match('/\w$/D', $statement) === 1 ? '(?!\w)' : '') . '~is';
     }
 
-    private function __construct()
-    {
-    }
+    private function __construct() {}
 }

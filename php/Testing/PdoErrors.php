@@ -83,7 +83,5 @@ final class PdoErrors
         return $error;
     }
 
-    private function __construct()
-    {
-    }
+    private function __construct() {}
 }

@@ -18,6 +18,5 @@ final class Statement
         /** A number of its own for each connection. */
         public readonly int $connection,
         public readonly Fate $fate,
-    ) {
-    }
+    ) {}
 }

@@ -573,9 +573,14 @@ enum OwnView {
 /// The view to take the members from when it is not the leader's: one of our cluster, best one that names
 /// no leader, since those that do are out of date or wrong.
 fn own_view(beliefs: &Beliefs, facts: &Facts) -> OwnView {
+    let is_foreign =
+        |view: &View| match view.leader.as_ref().ok().and_then(|(leader, _)| facts.words.get(&leader.endpoint)) {
+            Some(Word::Primary { system, .. } | Word::Other { system, .. }) => beliefs.is_foreign(*system),
+            _ => false,
+        };
     let is_own = |view: &View| match (&beliefs.scope, &view.topology.scope) {
-        (Some(known), Some(scope)) => known == scope,
-        _ => true,
+        (Some(known), Some(scope)) if known != scope => false,
+        _ => !is_foreign(view),
     };
     let scopes = || facts.views.iter().map(|view| &view.topology.scope);
     let is_one_cluster = scopes().all(|scope| Some(scope) == scopes().next());

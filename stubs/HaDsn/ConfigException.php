@@ -8,6 +8,4 @@ namespace HaDsn;
  * The configuration or an argument is wrong; trying again does not help. The message names the option or the argument
  * and the text that was not accepted, and never a password.
  */
-class ConfigException extends \RuntimeException implements Exception
-{
-}
+class ConfigException extends \RuntimeException implements Exception {}

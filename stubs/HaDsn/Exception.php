@@ -16,6 +16,4 @@ namespace HaDsn;
  *         // it could, and the server refused the connection
  *     }
  */
-interface Exception extends \Throwable
-{
-}
+interface Exception extends \Throwable {}

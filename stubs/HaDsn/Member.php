@@ -40,7 +40,5 @@ final class Member
     /** The URL of its REST API, which ends in `/patroni`; null if it announces none. */
     public readonly ?string $apiUrl;
 
-    private function __construct()
-    {
-    }
+    private function __construct() {}
 }

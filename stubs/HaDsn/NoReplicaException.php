@@ -8,6 +8,4 @@ namespace HaDsn;
  * No replica may be read from, and `reader_fallback` is `error`. The message names every replica and why it was left
  * out.
  */
-class NoReplicaException extends \RuntimeException implements Exception
-{
-}
+class NoReplicaException extends \RuntimeException implements Exception {}

@@ -37,7 +37,5 @@ final class Topology
     /** Grows whenever the description is renewed or called in question. */
     public readonly int $epoch;
 
-    private function __construct()
-    {
-    }
+    private function __construct() {}
 }

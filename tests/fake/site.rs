@@ -30,6 +30,8 @@ pub struct Node {
     pub timeline: u32,
     /// Whether its PostgreSQL has been promoted.
     pub is_primary: bool,
+    /// Patroni's word for the state of its PostgreSQL, in `GET /patroni`.
+    pub state: &'static str,
     /// Whether `GET /cluster` lists it.
     pub is_member: bool,
 }
@@ -92,6 +94,7 @@ impl Site {
                 api_url: format!("http://{}/patroni", server.endpoint()),
                 timeline: 1,
                 is_primary: number == 0,
+                state: "running",
                 is_member: true,
             });
             current.apis.push(Api { manner: Manner::Answering, view: None, asked: Vec::new() });
@@ -221,10 +224,10 @@ impl Truth {
 
     /// The body of `GET /patroni` of a node.
     fn own(&self, number: usize) -> String {
-        let Node { name, timeline, is_primary, .. } = &self.nodes[number];
+        let Node { name, timeline, is_primary, state, .. } = &self.nodes[number];
         let role = if *is_primary { "primary" } else { "replica" };
         format!(
-            r#"{{"role":"{role}","state":"running","timeline":{timeline},"database_system_identifier":"{}","patroni":{{"version":"4.1.5","scope":"{}","name":"{name}"}}}}"#,
+            r#"{{"role":"{role}","state":"{state}","timeline":{timeline},"database_system_identifier":"{}","patroni":{{"version":"4.1.5","scope":"{}","name":"{name}"}}}}"#,
             self.system, self.scope
         )
     }

@@ -28,9 +28,7 @@ final class Writer
     private string $lastError = '';
 
     /** @param Closure(): PDO $connect */
-    public function __construct(private readonly string $name, private readonly Closure $connect)
-    {
-    }
+    public function __construct(private readonly string $name, private readonly Closure $connect) {}
 
     public function run(): void
     {
@@ -138,7 +136,7 @@ const OPTIONS = [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_TIMEOUT 
 $name = $argv[1] ?? exit("usage: php writer.php NAME [DSN]\n");
 $dsn = $argv[2] ?? null;
 $connect = $dsn === null
-    ? static fn (): PDO => HaDsn::connect('app', 'app', OPTIONS)
-    : static fn (): PDO => new PDO($dsn, 'app', 'app', OPTIONS);
+    ? static fn(): PDO => HaDsn::connect('app', 'app', OPTIONS)
+    : static fn(): PDO => new PDO($dsn, 'app', 'app', OPTIONS);
 
 (new Writer($name, $connect))->run();

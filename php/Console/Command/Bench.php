@@ -124,11 +124,11 @@ final class Bench implements Command
         $options = [\PDO::ATTR_TIMEOUT => 3, \PDO::ATTR_ERRMODE => \PDO::ERRMODE_EXCEPTION];
 
         return [
-            'direct' => static fn (): \PDO => new \PDO($dsn, $user, $password->getValue(), $options),
-            'writer' => static fn (): \PDO => new \PDO(\HaDsn::writer($name), $user, $password->getValue(), $options),
-            'connect' => static fn (): \PDO => \HaDsn::connect($user, $password->getValue(), $options, 'writer', $name),
+            'direct' => static fn(): \PDO => new \PDO($dsn, $user, $password->getValue(), $options),
+            'writer' => static fn(): \PDO => new \PDO(\HaDsn::writer($name), $user, $password->getValue(), $options),
+            'connect' => static fn(): \PDO => \HaDsn::connect($user, $password->getValue(), $options, 'writer', $name),
         ] + (in_array(ini_get('hadsn.pdo_dsn'), ['0', '', 'off'], true) ? [] : [
-            'hadsn' => static fn (): \PDO => new \PDO("hadsn:cluster=$name", $user, $password->getValue(), $options),
+            'hadsn' => static fn(): \PDO => new \PDO("hadsn:cluster=$name", $user, $password->getValue(), $options),
         ]);
     }
 

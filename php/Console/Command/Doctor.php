@@ -121,7 +121,7 @@ final class Doctor implements Command
     {
         try {
             return Cluster::find($arguments);
-        } catch (\HaDsn\ConfigException | Failure $error) {
+        } catch (\HaDsn\ConfigException|Failure $error) {
             $report->add(
                 'configuration.source',
                 Level::Error,
@@ -173,9 +173,9 @@ final class Doctor implements Command
     /** @return array<string, string> */
     private static function limits(Source $source): array
     {
-        $limits = array_filter(self::LIMITS, static fn (float $limit, string $option): bool => $source->seconds($option, INF) > $limit, ARRAY_FILTER_USE_BOTH);
+        $limits = array_filter(self::LIMITS, static fn(float $limit, string $option): bool => $source->seconds($option, INF) > $limit, ARRAY_FILTER_USE_BOTH);
 
-        return array_map(static fn (float $limit): string => (int) $limit . 's', $limits);
+        return array_map(static fn(float $limit): string => (int) $limit . 's', $limits);
     }
 
     private function topology(#[\SensitiveParameter] string $text, string $cluster, Report $report): ?Topology

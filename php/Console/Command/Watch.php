@@ -148,7 +148,7 @@ final class Watch implements Command
             $hidden = count($lines) - $room + 1;
             $lines = [...array_slice($lines, 0, $room - 1), '… ' . Text::count($hidden, 'line') . ' more'];
         }
-        $lines = array_map(static fn (string $line): string => self::clip($line, $terminal->columns() - 1) . "\x1b[K\n", $lines);
+        $lines = array_map(static fn(string $line): string => self::clip($line, $terminal->columns() - 1) . "\x1b[K\n", $lines);
         $up = $this->drawn === 0 ? '' : "\x1b[" . min($this->drawn, $room) . 'A';
         $terminal->write("\r$up" . implode('', $lines) . "\x1b[J");
         $this->drawn = count($lines);

@@ -16,8 +16,8 @@ final class Agreement
     /** @param list<Api> $apis */
     public static function check(array $apis, Report $report): void
     {
-        $scopes = self::groups($apis, static fn (Api $api): ?string => $api->scope());
-        $systems = self::groups($apis, static fn (Api $api): ?string => $api->systemIdentifier());
+        $scopes = self::groups($apis, static fn(Api $api): ?string => $api->scope());
+        $systems = self::groups($apis, static fn(Api $api): ?string => $api->systemIdentifier());
         if (count($scopes) > 1) {
             $report->add(
                 'cluster.scope',
@@ -37,7 +37,7 @@ final class Agreement
         }
         // Clusters that have nothing to do with each other can't disagree.
         if (count($scopes) <= 1) {
-            $leaders = self::groups($apis, static fn (Api $api): string => $api->leader() ?? 'nobody');
+            $leaders = self::groups($apis, static fn(Api $api): string => $api->leader() ?? 'nobody');
             if (count($leaders) > 1) {
                 $report->add(
                     'cluster.disagree',
@@ -48,7 +48,7 @@ final class Agreement
                 );
             }
             // A node may be listed twice, by its name and its address.
-            $primaries = self::groups(array_filter($apis, static fn (Api $api): bool => $api->isPrimary()), static fn (Api $api): string => $api->name() ?? (string) $api->endpoint);
+            $primaries = self::groups(array_filter($apis, static fn(Api $api): bool => $api->isPrimary()), static fn(Api $api): string => $api->name() ?? (string) $api->endpoint);
             if (count($primaries) > 1) {
                 $report->add(
                     'cluster.primaries',

@@ -21,8 +21,7 @@ final class Api
         public readonly Endpoint $endpoint,
         private readonly array $cluster,
         private readonly ?array $own,
-    ) {
-    }
+    ) {}
 
     /** @return list<array<string, mixed>> */
     public function members(): array

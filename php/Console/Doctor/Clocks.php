@@ -56,7 +56,7 @@ final class Clocks
                 'let chrony or systemd-timesyncd set the clocks of both: certificates and logs depend on them',
             );
         }
-        $fine = array_keys(array_filter($this->ahead, static fn (float $ahead): bool => abs($ahead) < self::NOTICE));
+        $fine = array_keys(array_filter($this->ahead, static fn(float $ahead): bool => abs($ahead) < self::NOTICE));
         if ($fine !== []) {
             $report->ok('clock.agrees', implode(', ', $fine), 'within ' . Text::duration(self::NOTICE) . ' of this host\'s clock');
         }

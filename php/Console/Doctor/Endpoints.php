@@ -30,9 +30,7 @@ final class Endpoints
 
     private int $dead = 0;
 
-    public function __construct(private readonly Source $source, private readonly Report $report, private readonly Clocks $clocks, private readonly float $timeout)
-    {
-    }
+    public function __construct(private readonly Source $source, private readonly Report $report, private readonly Clocks $clocks, private readonly float $timeout) {}
 
     /**
      * Asks all of them at the same time.
@@ -45,7 +43,7 @@ final class Endpoints
     {
         $this->apis = [];
         $this->dead = 0;
-        $addresses = Names::resolve(array_map(static fn (Endpoint $one): string => $one->host, $endpoints), $this->timeout);
+        $addresses = Names::resolve(array_map(static fn(Endpoint $one): string => $one->host, $endpoints), $this->timeout);
         $exchanges = [];
         foreach ($endpoints as $i => $endpoint) {
             foreach ($addresses[$endpoint->host] as $j => $ip) {
@@ -58,7 +56,7 @@ final class Endpoints
         foreach ($endpoints as $i => $endpoint) {
             $best = null;
             foreach (array_keys($addresses[$endpoint->host]) as $j) {
-                $pair = array_map(static fn (string $path): Exchange => $exchanges["$i$path/$j"], self::PATHS);
+                $pair = array_map(static fn(string $path): Exchange => $exchanges["$i$path/$j"], self::PATHS);
                 $best = $best === null || $best[0]->error !== null && $pair[0]->error === null ? $pair : $best;
             }
             if ($best === null) {
@@ -104,7 +102,7 @@ final class Endpoints
             'cafile' => $source->option('patroni_cafile'),
             'local_cert' => $source->option('patroni_cert'),
             'local_pk' => $source->option('patroni_key'),
-        ], static fn (mixed $value): bool => $value !== null);
+        ], static fn(mixed $value): bool => $value !== null);
     }
 
     private function authorization(): ?string

@@ -22,8 +22,7 @@ final class Finding
         public readonly string $subject,
         public readonly string $message,
         public readonly ?string $advice = null,
-    ) {
-    }
+    ) {}
 
     public function section(): string
     {

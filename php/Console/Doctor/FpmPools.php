@@ -24,7 +24,7 @@ final class FpmPools
      */
     public static function check(?string $pattern, ?string $given, string $cluster, Report $report): void
     {
-        $files = array_merge(...array_map(static fn (string $place): array => glob($place) ?: [], $pattern === null ? self::PLACES : [$pattern]));
+        $files = array_merge(...array_map(static fn(string $place): array => glob($place) ?: [], $pattern === null ? self::PLACES : [$pattern]));
         if ($files === [] && $pattern !== null) {
             throw Failure::usage('option --fpm-pool: no file is called ' . Text::quoted($pattern));
         }

@@ -47,9 +47,7 @@ final class Logins
 
     private const TIMEOUT = 3.0;
 
-    public function __construct(private readonly Cluster $cluster, private readonly Report $report, private readonly Clocks $clocks)
-    {
-    }
+    public function __construct(private readonly Cluster $cluster, private readonly Report $report, private readonly Clocks $clocks) {}
 
     /** @param list<Node> $nodes those that can be connected to */
     public function check(array $nodes): void
@@ -69,7 +67,7 @@ final class Logins
 
             return;
         }
-        $inputs = array_map(fn (Node $node): array => [
+        $inputs = array_map(fn(Node $node): array => [
             'dsn' => $this->cluster->dsn($node->found->endpoint, Endpoint::isAddress($node->found->endpoint->host) ? null : $node->found->ip),
             'user' => $user,
             'password' => $this->cluster->password(),
@@ -133,7 +131,7 @@ final class Logins
             $this->checkSlot($slot);
         }
         if ($said['slots'] !== []) {
-            $active = count(array_filter($said['slots'], static fn (array $slot): bool => (int) $slot['active'] === 1));
+            $active = count(array_filter($said['slots'], static fn(array $slot): bool => (int) $slot['active'] === 1));
             $this->report->ok('slot.active', $node->name, "$active of " . Text::count(count($said['slots']), 'replication slot') . ' in use');
         }
     }

@@ -27,9 +27,7 @@ final class Members
     /** A lag from which it is worth a word where the source has no `max_lag`. */
     private const LARGE_LAG = 64 << 20;
 
-    public function __construct(private readonly Source $source, private readonly Report $report, private readonly float $timeout)
-    {
-    }
+    public function __construct(private readonly Source $source, private readonly Report $report, private readonly float $timeout) {}
 
     /**
      * @param list<Api>      $apis
@@ -61,7 +59,7 @@ final class Members
     /** @return list<Node> */
     private function nodes(Topology $topology): array
     {
-        $endpoints = array_map(fn (\HaDsn\Member $member): Endpoint => $this->source->route(new Endpoint($member->host, $member->port)), $topology->members);
+        $endpoints = array_map(fn(\HaDsn\Member $member): Endpoint => $this->source->route(new Endpoint($member->host, $member->port)), $topology->members);
         $found = Postgres::knock($endpoints, $this->timeout);
         $nodes = [];
         foreach ($topology->members as $i => $member) {
@@ -87,7 +85,7 @@ final class Members
      */
     private function checkSilentMembers(Topology $topology, array $apis): void
     {
-        $known = array_map(static fn (\HaDsn\Member $member): string => $member->name, $topology->members);
+        $known = array_map(static fn(\HaDsn\Member $member): string => $member->name, $topology->members);
         foreach (($apis[0] ?? null)?->members() ?? [] as $member) {
             $name = $member['name'] ?? null;
             if (is_string($name) && !in_array($name, $known, true)) {
@@ -217,7 +215,7 @@ final class Members
     private function checkRoles(array $nodes, ?Node $leader, int $readable): void
     {
         if ($leader === null) {
-            $standby = array_filter($nodes, static fn (Node $node): bool => $node->role === 'standby_leader');
+            $standby = array_filter($nodes, static fn(Node $node): bool => $node->role === 'standby_leader');
             if ($standby !== []) {
                 $this->report->add(
                     'cluster.standby',
@@ -259,7 +257,7 @@ final class Members
      */
     private function checkApis(array $nodes, array $apis, array $asked): void
     {
-        $known = array_map(static fn (Api $api): ?string => $api->name(), $apis);
+        $known = array_map(static fn(Api $api): ?string => $api->name(), $apis);
         $exchanges = $subjects = [];
         foreach ($nodes as $node) {
             $url = parse_url($node->apiUrl ?? '');

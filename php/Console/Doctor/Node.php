@@ -23,8 +23,7 @@ final class Node
         public readonly ?string $apiUrl,
         public readonly Endpoint $announced,
         public readonly Postgres $found,
-    ) {
-    }
+    ) {}
 
     /** Whether it is said to take writes. */
     public function isLeader(): bool

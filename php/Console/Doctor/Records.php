@@ -40,7 +40,7 @@ final class Records
 
             return [];
         }
-        $endpoints = array_map(static fn (array $record): Endpoint => $record['endpoint'], $answer->records);
+        $endpoints = array_map(static fn(array $record): Endpoint => $record['endpoint'], $answer->records);
         if (count($endpoints) === 1 && $endpoints[0]->host === '') {
             $report->add(
                 'srv.refused',

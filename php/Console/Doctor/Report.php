@@ -60,7 +60,7 @@ final class Report
         $width = max(60, min(self::WIDEST, $terminal->columns()));
         $out = '';
         foreach (self::SECTIONS as $section => $title) {
-            $findings = array_filter($this->findings, static fn (Finding $finding): bool => $finding->section() === $section);
+            $findings = array_filter($this->findings, static fn(Finding $finding): bool => $finding->section() === $section);
             if ($findings === []) {
                 continue;
             }
@@ -88,7 +88,7 @@ final class Report
             'level' => $this->worst()->value,
             'counts' => $this->counts(),
             'seconds' => round($seconds, 3),
-            'findings' => array_map(static fn (Finding $finding): array => [
+            'findings' => array_map(static fn(Finding $finding): array => [
                 'id' => $finding->id,
                 'level' => $finding->level->value,
                 'subject' => Text::safe($finding->subject),

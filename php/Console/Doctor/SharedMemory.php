@@ -64,12 +64,12 @@ final class SharedMemory
             return 'is no directory';
         }
         $file = "$directory/hadsn-doctor-" . bin2hex(random_bytes(8));
-        [$handle, $warning] = Warnings::collect(static fn () => fopen($file, 'x'));
+        [$handle, $warning] = Warnings::collect(static fn() => fopen($file, 'x'));
         if ($handle === false) {
             return 'a file can\'t be made there: ' . self::reason($warning);
         }
         try {
-            [$written, $warning] = Warnings::collect(static fn (): int|false => fwrite($handle, str_repeat("\0", self::NEEDED)));
+            [$written, $warning] = Warnings::collect(static fn(): int|false => fwrite($handle, str_repeat("\0", self::NEEDED)));
 
             return $written === self::NEEDED ? null : 'a file can\'t be written there: ' . ($warning === '' ? 'no space left' : self::reason($warning));
         } finally {

@@ -71,6 +71,6 @@ final class Children
             }
         }
 
-        return array_map(static fn (string $text): mixed => json_decode($text, true), $texts);
+        return array_map(static fn(string $text): mixed => json_decode($text, true), $texts);
     }
 }

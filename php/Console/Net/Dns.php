@@ -24,9 +24,7 @@ final class Dns
      * @param list<array{priority: int, weight: int, endpoint: Endpoint}> $records
      * @param string|null                                                 $error   why there are none
      */
-    private function __construct(public readonly array $records, public readonly ?string $error, public readonly float $seconds)
-    {
-    }
+    private function __construct(public readonly array $records, public readonly ?string $error, public readonly float $seconds) {}
 
     /**
      * The name servers of this host.
@@ -38,7 +36,7 @@ final class Dns
         $text = is_readable($file) ? (string) file_get_contents($file) : '';
         preg_match_all('/^nameserver\s+([0-9A-Fa-f.:]+)/m', $text, $found);
 
-        return array_map(static fn (string $ip): Endpoint => new Endpoint($ip, 53), array_slice($found[1], 0, 3));
+        return array_map(static fn(string $ip): Endpoint => new Endpoint($ip, 53), array_slice($found[1], 0, 3));
     }
 
     /**
@@ -49,12 +47,12 @@ final class Dns
     public static function look(string $name, array $servers, float $timeout): self
     {
         $query = self::query($name);
-        $udp = array_map(static fn (Endpoint $server): Exchange => new Exchange(
+        $udp = array_map(static fn(Endpoint $server): Exchange => new Exchange(
             'udp',
             $server->host,
             $server->port,
             $query,
-            static fn (string $answer): bool => strlen($answer) >= 12 && substr($answer, 0, 2) === substr($query, 0, 2),
+            static fn(string $answer): bool => strlen($answer) >= 12 && substr($answer, 0, 2) === substr($query, 0, 2),
             null,
             $timeout,
         ), $servers);
@@ -62,13 +60,13 @@ final class Dns
         $tcp = [];
         foreach ($udp as $i => $exchange) {
             if ($exchange->error === null && (unpack('n', $exchange->answer, 2)[1] & self::TRUNCATED) !== 0) {
-                $length = static fn (string $answer): int => strlen($answer) < 2 ? PHP_INT_MAX : unpack('n', $answer)[1] + 2;
+                $length = static fn(string $answer): int => strlen($answer) < 2 ? PHP_INT_MAX : unpack('n', $answer)[1] + 2;
                 $tcp[] = new Exchange(
                     'tcp',
                     $servers[$i]->host,
                     $servers[$i]->port,
                     pack('n', strlen($query)) . $query,
-                    static fn (string $answer): bool => strlen($answer) >= $length($answer),
+                    static fn(string $answer): bool => strlen($answer) >= $length($answer),
                     null,
                     $timeout,
                 );

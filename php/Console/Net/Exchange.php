@@ -61,7 +61,8 @@ final class Exchange
         private readonly string $transport,
         public readonly string $ip,
         private readonly int $port,
-        #[\SensitiveParameter] string $request,
+        #[\SensitiveParameter]
+        string $request,
         private readonly \Closure $isComplete,
         private readonly ?array $tls,
         private readonly float $timeout,
@@ -137,7 +138,7 @@ final class Exchange
         $stream = $this->stream;
         if ($this->transport === 'tcp' && stream_socket_get_name($stream, true) === false) {
             // PHP does not tell why; the attempt to write does.
-            [, $reason] = Warnings::collect(static fn (): int|false => fwrite($stream, "\0"));
+            [, $reason] = Warnings::collect(static fn(): int|false => fwrite($stream, "\0"));
             $this->fail(self::readable($reason));
 
             return false;
@@ -151,7 +152,7 @@ final class Exchange
     {
         $stream = $this->stream;
         $method = STREAM_CRYPTO_METHOD_TLSv1_2_CLIENT | STREAM_CRYPTO_METHOD_TLSv1_3_CLIENT;
-        [$result, $reason] = Warnings::collect(static fn (): int|bool => stream_socket_enable_crypto($stream, true, $method));
+        [$result, $reason] = Warnings::collect(static fn(): int|bool => stream_socket_enable_crypto($stream, true, $method));
         if ($result === false) {
             $this->isTlsError = true;
             $this->fail($reason === '' ? 'TLS: the connection was closed' : 'TLS: ' . self::readable($reason));
@@ -169,7 +170,7 @@ final class Exchange
     private function send(): void
     {
         [$stream, $bytes] = [$this->stream, $this->toSend];
-        [$written, $reason] = Warnings::collect(static fn (): int|false => fwrite($stream, $bytes));
+        [$written, $reason] = Warnings::collect(static fn(): int|false => fwrite($stream, $bytes));
         if (!is_int($written)) {
             $this->fail($reason === '' ? 'the connection was closed' : self::readable($reason));
 
@@ -181,7 +182,7 @@ final class Exchange
     private function receive(): void
     {
         $stream = $this->stream;
-        [$bytes, $reason] = Warnings::collect(static fn (): string|false => fread($stream, 65536));
+        [$bytes, $reason] = Warnings::collect(static fn(): string|false => fread($stream, 65536));
         if (is_string($bytes)) {
             $this->answer .= $bytes;
         }

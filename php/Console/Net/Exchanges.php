@@ -20,7 +20,7 @@ final class Exchanges
         foreach ($exchanges as $exchange) {
             $exchange->start();
         }
-        while (($open = array_filter($exchanges, static fn (Exchange $one): bool => !$one->isDone)) !== []) {
+        while (($open = array_filter($exchanges, static fn(Exchange $one): bool => !$one->isDone)) !== []) {
             Interrupt::check();
             $read = $write = [];
             $left = 0.5;

@@ -20,8 +20,7 @@ final class Http
         public readonly int $status,
         public readonly array $headers,
         public readonly string $body,
-    ) {
-    }
+    ) {}
 
     /**
      * @param string|null               $authorization `user:password`
@@ -31,7 +30,8 @@ final class Http
         Endpoint $endpoint,
         string $ip,
         string $path,
-        #[\SensitiveParameter] ?string $authorization,
+        #[\SensitiveParameter]
+        ?string $authorization,
         ?array $tls,
         float $timeout,
     ): Exchange {

@@ -24,8 +24,7 @@ final class Postgres
         /** Why it can't be reached. */
         public readonly ?string $error,
         public readonly float $seconds,
-    ) {
-    }
+    ) {}
 
     public function isReachable(): bool
     {
@@ -42,11 +41,11 @@ final class Postgres
      */
     public static function knock(array $endpoints, float $timeout): array
     {
-        $addresses = Names::resolve(array_values(array_map(static fn (Endpoint $one): string => $one->host, $endpoints)), $timeout);
+        $addresses = Names::resolve(array_values(array_map(static fn(Endpoint $one): string => $one->host, $endpoints)), $timeout);
         $exchanges = [];
         foreach ($endpoints as $key => $endpoint) {
             foreach ($addresses[$endpoint->host] as $i => $ip) {
-                $exchanges["$key/$i"] = new Exchange('tcp', $ip, $endpoint->port, self::SSL_REQUEST, static fn (string $answer): bool => $answer !== '', null, $timeout);
+                $exchanges["$key/$i"] = new Exchange('tcp', $ip, $endpoint->port, self::SSL_REQUEST, static fn(string $answer): bool => $answer !== '', null, $timeout);
             }
         }
         Exchanges::run($exchanges);

@@ -17,9 +17,7 @@ final class Api
     /** @var array<string, int> how often it was asked, by member */
     private array $count = [];
 
-    public function __construct(private readonly Cluster $cluster)
-    {
-    }
+    public function __construct(private readonly Cluster $cluster) {}
 
     public function accept(Node $node): void
     {
@@ -32,7 +30,7 @@ final class Api
     /** @return array<int, Request> those that are not over */
     public function requests(): array
     {
-        return $this->requests = array_filter($this->requests, static fn (Request $request): bool => !$request->isClosed());
+        return $this->requests = array_filter($this->requests, static fn(Request $request): bool => !$request->isClosed());
     }
 
     /** @return array<string, int> */

@@ -32,8 +32,7 @@ final class Node
         public readonly int $port,
         public readonly Door $postgres,
         public readonly Door $api,
-    ) {
-    }
+    ) {}
 
     public function mayLead(): bool
     {

@@ -20,9 +20,7 @@ final class Proxy
     private ?string $mistake = null;
 
     /** @param string|null $upstream the address of the server behind; null: there is none */
-    public function __construct(public readonly Journal $journal, private readonly ?string $upstream)
-    {
-    }
+    public function __construct(public readonly Journal $journal, private readonly ?string $upstream) {}
 
     public function serve(Cluster $cluster): void
     {
@@ -41,7 +39,7 @@ final class Proxy
     /** @return array<int, Link> those that are not over */
     public function links(): array
     {
-        return $this->links = array_filter($this->links, static fn (Link $link): bool => !$link->isClosed());
+        return $this->links = array_filter($this->links, static fn(Link $link): bool => !$link->isClosed());
     }
 
     /** A connection to the server behind; null: there is none, for this reason. */
@@ -105,7 +103,7 @@ final class Proxy
     /** @return list<string> the traps that nobody has stepped into */
     public function armed(): array
     {
-        return array_map(static fn (Trap $trap): string => $trap->describe(), $this->traps);
+        return array_map(static fn(Trap $trap): string => $trap->describe(), $this->traps);
     }
 
     /** The trap of this statement, which is set no more. */

@@ -22,7 +22,5 @@ final class Reply
     public array $statements = [];
 
     /** @param bool $isOurs it answers a statement that the client knows nothing of */
-    public function __construct(public readonly bool $isOurs = false)
-    {
-    }
+    public function __construct(public readonly bool $isOurs = false) {}
 }

@@ -14,9 +14,7 @@ final class Request
     /** When it is answered. */
     public ?float $dueAt = null;
 
-    public function __construct(public readonly Node $node, public readonly Channel $client)
-    {
-    }
+    public function __construct(public readonly Node $node, public readonly Channel $client) {}
 
     public function isClosed(): bool
     {

@@ -54,7 +54,7 @@ final class Server
 
             return;
         }
-        $this->say(['ports' => array_map(static fn (Node $node): array => ['postgres' => $node->postgres->port, 'api' => $node->api->port], $this->nodes)]);
+        $this->say(['ports' => array_map(static fn(Node $node): array => ['postgres' => $node->postgres->port, 'api' => $node->api->port], $this->nodes)]);
         while ($this->turn()) {
             $now = microtime(true);
             $this->cluster->tick($now);

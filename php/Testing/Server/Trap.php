@@ -18,8 +18,7 @@ final class Trap
         private readonly string $pattern,
         private int $nth,
         public readonly array $action,
-    ) {
-    }
+    ) {}
 
     /** Whether this is the statement. Every one that matches counts. */
     public function isSprung(string $sql): bool

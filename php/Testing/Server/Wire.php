@@ -91,7 +91,5 @@ final class Wire
         return $number[1];
     }
 
-    private function __construct()
-    {
-    }
+    private function __construct() {}
 }

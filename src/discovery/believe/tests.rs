@@ -299,6 +299,10 @@ fn an_endpoint_of_another_cluster_is_not_listened_to() {
     facts.answered = 1;
     let Judgement::Believe(belief) = judge(&reader.beliefs, &facts) else { panic!() };
     assert_eq!(belief.view, None);
+    // Also with a name of its own that is ours.
+    facts.views[0].topology.scope = Some("app".into());
+    let Judgement::Believe(belief) = judge(&reader.beliefs, &facts) else { panic!() };
+    assert_eq!(belief.view, None);
 }
 
 #[test]

@@ -44,7 +44,7 @@ final class DriverTest extends DriverTestCase
         $db = self::connection();
         $db->query(self::INSERT . '(1)');
 
-        $error = self::thrown(static fn () => $db->query(self::INSERT . '(1)'));
+        $error = self::thrown(static fn() => $db->query(self::INSERT . '(1)'));
 
         self::assertInstanceOf(self::framework(), $error);
         self::assertStringStartsWith('SQLSTATE[23505]: ERROR:  duplicate key', $error->getMessage());
@@ -101,7 +101,7 @@ final class DriverTest extends DriverTestCase
         $db->query(self::INSERT . '(1)');
         $proxy->will(Proxy::CLOSE);
 
-        $error = self::thrown(static fn () => $db->query(self::INSERT . '(2)'));
+        $error = self::thrown(static fn() => $db->query(self::INSERT . '(2)'));
 
         self::assertInstanceOf(self::framework(), $error);
         self::assertSame(Verdict::InDoubt, \HaDsn::verdict($error, Phase::Autocommit));
@@ -119,16 +119,16 @@ final class DriverTest extends DriverTestCase
         $db->query(self::INSERT . '(1)');
         self::terminate($db);
 
-        $lost = self::thrown(static fn () => $db->query(self::INSERT . '(2)'));
+        $lost = self::thrown(static fn() => $db->query(self::INSERT . '(2)'));
         self::assertInstanceOf(TransactionLostException::class, $lost);
         self::assertStringStartsWith('the leader went in a transaction: nothing of it was written', $lost->getMessage());
         self::assertSame(Verdict::Retry, \HaDsn::verdict($lost, Phase::InTransaction));
         // The application has caught that and goes on.
         foreach ([
-            static fn () => $db->query(self::INSERT . '(3)'),
-            static fn () => $db->simpleQuery(self::INSERT . '(4)'),
-            static fn () => $db->table('entry')->insert(['number' => 5]),
-            static fn () => $db->initialize(),
+            static fn() => $db->query(self::INSERT . '(3)'),
+            static fn() => $db->simpleQuery(self::INSERT . '(4)'),
+            static fn() => $db->table('entry')->insert(['number' => 5]),
+            static fn() => $db->initialize(),
             static function () use ($db): void {
                 $db->reconnect();
                 $db->query(self::INSERT . '(6)');
@@ -145,7 +145,7 @@ final class DriverTest extends DriverTestCase
                     $db->transRollback();
                 }
             },
-            static fn () => $db->transComplete(),
+            static fn() => $db->transComplete(),
         ] as $next) {
             self::assertInstanceOf(TransactionLostException::class, self::thrown($next));
         }
@@ -172,9 +172,9 @@ final class DriverTest extends DriverTestCase
         $db->transStart();
         $db->transStart();
         self::terminate($db);
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->query(self::INSERT . '(1)')));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(1)')));
         self::assertTrue($db->transRollback());
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->query(self::INSERT . '(1)')), 'the outer one is open');
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(1)')), 'the outer one is open');
         self::assertTrue($db->transRollback());
 
         $db->query(self::INSERT . '(2)');
@@ -189,8 +189,8 @@ final class DriverTest extends DriverTestCase
         $db->query(self::INSERT . '(1)');
         $db->close();
 
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->query(self::INSERT . '(2)')));
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->transComplete()));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(2)')));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->transComplete()));
         self::assertSame([], self::entries($this->leader));
     }
 
@@ -201,7 +201,7 @@ final class DriverTest extends DriverTestCase
         $db->query(self::INSERT . '(1)');
         self::terminate($db);
 
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->transComplete()));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->transComplete()));
         self::assertSame([], self::entries($this->leader));
         self::assertTrue($db->query(self::INSERT . '(2)'));
     }
@@ -219,7 +219,7 @@ final class DriverTest extends DriverTestCase
         $db->query(self::INSERT . '(1)');
         $proxy->will($cut);
 
-        $unknown = self::thrown(static fn () => $db->transComplete());
+        $unknown = self::thrown(static fn() => $db->transComplete());
 
         self::assertInstanceOf(CommitUnknownException::class, $unknown);
         self::assertSame(Verdict::InDoubt, \HaDsn::verdict($unknown, Phase::InTransaction));
@@ -243,7 +243,7 @@ final class DriverTest extends DriverTestCase
         $db->transStart();
         $db->query('INSERT INTO late VALUES (1)');
 
-        $error = self::thrown(static fn () => $db->transComplete());
+        $error = self::thrown(static fn() => $db->transComplete());
         $this->leader->connect()->exec('DROP TABLE late');
 
         self::assertInstanceOf(self::framework(), $error);
@@ -259,11 +259,11 @@ final class DriverTest extends DriverTestCase
         foreach (['transComplete', 'transCommit'] as $end) {
             $db->transBegin();
             $db->query(self::INSERT . '(1)');
-            self::assertInstanceOf(self::framework(), self::thrown(static fn () => $db->query(self::INSERT . '(1)')));
+            self::assertInstanceOf(self::framework(), self::thrown(static fn() => $db->query(self::INSERT . '(1)')));
             if ($end === 'transComplete') {
                 self::assertFalse($db->transComplete());
             } else {
-                self::assertInstanceOf(self::framework(), self::thrown(static fn () => $db->transCommit()));
+                self::assertInstanceOf(self::framework(), self::thrown(static fn() => $db->transCommit()));
             }
             self::assertSame([], self::entries($this->leader));
         }
@@ -286,9 +286,9 @@ final class DriverTest extends DriverTestCase
         $db = $this->onAFormerLeader();
         $db->transStart();
 
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->query(self::INSERT . '(1)')));
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->query(self::INSERT . '(2)')));
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $db->transComplete()));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(1)')));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(2)')));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->transComplete()));
         $db->query(self::INSERT . '(3)');
         self::assertSame([[], [3]], [self::entries($old), self::entries($this->leader)]);
     }
@@ -301,7 +301,7 @@ final class DriverTest extends DriverTestCase
         $db->query('SET TRANSACTION READ ONLY');
 
         foreach ([1, 2] as $number) {
-            $error = self::thrown(static fn () => $db->query(self::INSERT . "($number)"));
+            $error = self::thrown(static fn() => $db->query(self::INSERT . "($number)"));
             self::assertInstanceOf(self::framework(), $error);
             self::assertStringStartsWith('SQLSTATE[25006]', $error->getMessage());
         }
@@ -315,19 +315,19 @@ final class DriverTest extends DriverTestCase
     public function testAPreparedQueryOutlivesItsConnection(): void
     {
         $db = self::connection();
-        $insert = $db->prepare(static fn ($db) => $db->table('entry')->insert(['number' => 1]));
+        $insert = $db->prepare(static fn($db) => $db->table('entry')->insert(['number' => 1]));
         $insert->execute(1);
         self::terminate($db);
         $insert->execute(2);
         self::assertTrue($insert->close());
 
-        $select = $db->prepare(static fn ($db) => (new \CodeIgniter\Database\Query($db))->setQuery('SELECT number FROM entry WHERE number > ? ORDER BY number'));
+        $select = $db->prepare(static fn($db) => (new \CodeIgniter\Database\Query($db))->setQuery('SELECT number FROM entry WHERE number > ? ORDER BY number'));
         self::assertSame([['number' => '2']], $select->execute(1)->getResultArray());
-        self::assertInstanceOf(self::framework(), self::thrown(static fn () => $select->execute('x')));
+        self::assertInstanceOf(self::framework(), self::thrown(static fn() => $select->execute('x')));
 
         $db->transStart();
         self::terminate($db);
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn () => $select->execute(1)));
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $select->execute(1)));
         $db->transRollback();
     }
 
@@ -350,7 +350,7 @@ final class DriverTest extends DriverTestCase
         self::assertSame('f', $row->ended);
         self::assertNotSame($pid, pg_get_pid($admin->connID));
         // A write there is a mistake of the application.
-        $error = self::thrown(static fn () => $db->query(self::INSERT . '(1)'));
+        $error = self::thrown(static fn() => $db->query(self::INSERT . '(1)'));
         self::assertStringContainsString('SQLSTATE[', $error->getMessage());
         $replica->stop();
     }
@@ -361,7 +361,7 @@ final class DriverTest extends DriverTestCase
         \HaDsn::configure(self::url($this->patroni, 'failover_timeout=300ms'));
         $db = self::connection(['password' => 'a secret']);
 
-        $error = self::thrown(static fn () => $db->query('SELECT 1'));
+        $error = self::thrown(static fn() => $db->query('SELECT 1'));
 
         self::assertInstanceOf(DatabaseException::class, $error);
         self::assertStringContainsString('Connection refused', $error->getMessage());
@@ -373,7 +373,7 @@ final class DriverTest extends DriverTestCase
     {
         $db = self::connection(['password' => 'wrong secret']);
 
-        $seconds = self::seconds(static fn () => self::assertThrows(DatabaseException::class, static fn () => $db->query('SELECT 1'), 'password authentication failed'));
+        $seconds = self::seconds(static fn() => self::assertThrows(DatabaseException::class, static fn() => $db->query('SELECT 1'), 'password authentication failed'));
 
         self::assertLessThan(3.0, $seconds);
         self::assertStringNotContainsString('wrong secret', Framework::boot()->log());
@@ -381,9 +381,9 @@ final class DriverTest extends DriverTestCase
 
     public function testPersistentConnectionsAreRefused(): void
     {
-        $error = self::assertThrows(DatabaseException::class, static fn () => self::connection(['pConnect' => true])->query('SELECT 1'), 'option pConnect: expected false');
+        $error = self::assertThrows(DatabaseException::class, static fn() => self::connection(['pConnect' => true])->query('SELECT 1'), 'option pConnect: expected false');
         self::assertInstanceOf(ConfigException::class, $error->getPrevious());
-        self::assertThrows(DatabaseException::class, static fn () => self::connection(['role' => 'boss'])->query('SELECT 1'), 'option role "boss": expected writer or reader');
+        self::assertThrows(DatabaseException::class, static fn() => self::connection(['role' => 'boss'])->query('SELECT 1'), 'option role "boss": expected writer or reader');
     }
 
     public function testTheRegistrarAddsItsGroupsAndLeavesTheOthersAlone(): void

@@ -80,7 +80,7 @@ abstract class DriverTestCase extends UnitTestCase
         $pid = pg_get_pid($db->connID);
         $admin = ($server ?? self::$servers[0])->connect('postgres');
         $admin->exec("SELECT pg_terminate_backend($pid)");
-        self::await(static fn (): bool => $admin->query("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")->fetchColumn() === 0, 'the backend has ended');
+        self::await(static fn(): bool => $admin->query("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")->fetchColumn() === 0, 'the backend has ended');
     }
 
     /**

@@ -21,7 +21,7 @@ final class SparkTest extends UnitTestCase
     {
         self::$application = new Application();
         self::$application->shell('cp -r ' . escapeshellarg(Application::package() . '/php') . ' app/ThirdParty/HaDsn');
-        $nothing = static fn () => self::fail('nothing is to be run');
+        $nothing = static fn() => self::fail('nothing is to be run');
         (new Page())->follow('Without Composer', self::$application, $nothing, $nothing);
     }
 

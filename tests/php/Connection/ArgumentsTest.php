@@ -18,7 +18,7 @@ final class ArgumentsTest extends ConnectionTestCase
     public function testItIsTheContracts(): void
     {
         $constructor = new \ReflectionMethod(Connection::class, '__construct');
-        $describe = static fn (\ReflectionParameter $parameter): string => "{$parameter->getType()} \${$parameter->getName()} = " . var_export($parameter->getDefaultValue(), true);
+        $describe = static fn(\ReflectionParameter $parameter): string => "{$parameter->getType()} \${$parameter->getName()} = " . var_export($parameter->getDefaultValue(), true);
 
         self::assertSame([
             '?string $username = NULL',
@@ -27,7 +27,7 @@ final class ArgumentsTest extends ConnectionTestCase
             "string \$cluster = 'default'",
             '?Psr\Log\LoggerInterface $logger = NULL',
         ], array_map($describe, $constructor->getParameters()));
-        self::assertSame(['SensitiveParameter'], array_map(static fn (\ReflectionAttribute $attribute): string => $attribute->getName(), $constructor->getParameters()[1]->getAttributes()));
+        self::assertSame(['SensitiveParameter'], array_map(static fn(\ReflectionAttribute $attribute): string => $attribute->getName(), $constructor->getParameters()[1]->getAttributes()));
         self::assertTrue((new \ReflectionClass(Connection::class))->isFinal());
     }
 
@@ -35,7 +35,7 @@ final class ArgumentsTest extends ConnectionTestCase
     {
         \HaDsn::configure('patroni://127.0.2.1/app');
 
-        self::assertLessThan(0.5, self::seconds(static fn () => new Connection('app', 'app')));
+        self::assertLessThan(0.5, self::seconds(static fn() => new Connection('app', 'app')));
     }
 
     public function testTheSourcesCredentialsAreTakenWhereNoneAreGiven(): void
@@ -52,8 +52,8 @@ final class ArgumentsTest extends ConnectionTestCase
 
         self::assertSame(PDO::FETCH_OBJ, $db->writer()->getAttribute(PDO::ATTR_DEFAULT_FETCH_MODE));
         // And what it asks itself does not depend on them.
-        self::assertSame('1', $db->run(static fn (PDO $pdo) => $pdo->query('SELECT 1 AS one')->fetch()->ONE, 'reader'));
-        self::assertSame('1', $db->transaction(static fn (PDO $pdo) => $pdo->query('SELECT 1 AS one')->fetch()->ONE));
+        self::assertSame('1', $db->run(static fn(PDO $pdo) => $pdo->query('SELECT 1 AS one')->fetch()->ONE, 'reader'));
+        self::assertSame('1', $db->transaction(static fn(PDO $pdo) => $pdo->query('SELECT 1 AS one')->fetch()->ONE));
         self::assertNotNull($db->position());
     }
 
@@ -62,7 +62,7 @@ final class ArgumentsTest extends ConnectionTestCase
      */
     public function testOptionsThatTurnExceptionsOffAreRefused(int $mode): void
     {
-        self::assertThrows(ConfigException::class, static fn () => new Connection('app', 'app', [PDO::ATTR_ERRMODE => $mode]), 'option PDO::ATTR_ERRMODE: expected PDO::ERRMODE_EXCEPTION');
+        self::assertThrows(ConfigException::class, static fn() => new Connection('app', 'app', [PDO::ATTR_ERRMODE => $mode]), 'option PDO::ATTR_ERRMODE: expected PDO::ERRMODE_EXCEPTION');
     }
 
     /** @return iterable<string, array{int}> */
@@ -92,7 +92,7 @@ final class ArgumentsTest extends ConnectionTestCase
     public function testThePasswordIsShownNowhere(): void
     {
         $db = new Connection('app', 'hunter2');
-        $thrown = self::thrown(static fn () => $db->writer());
+        $thrown = self::thrown(static fn() => $db->writer());
         ob_start();
         var_dump($db);
         $dump = ob_get_clean();
@@ -100,8 +100,8 @@ final class ArgumentsTest extends ConnectionTestCase
         foreach ([(string) $thrown, print_r($thrown->getTrace(), true), print_r($db, true), var_export($db, true), $dump, json_encode($db), print_r((array) $db, true)] as $shown) {
             self::assertStringNotContainsString('hunter2', $shown);
         }
-        self::assertThrows(\Exception::class, static fn () => serialize($db), 'not allowed');
-        self::assertThrows(\Error::class, static fn () => clone $db, '__clone');
+        self::assertThrows(\Exception::class, static fn() => serialize($db), 'not allowed');
+        self::assertThrows(\Error::class, static fn() => clone $db, '__clone');
     }
 
     public function testPsrLogIsNotNeededWithoutALogger(): void

@@ -43,7 +43,7 @@ final class CommitTest extends ConnectionTestCase
         };
         $this->proxy->cutCommit($moment);
 
-        $thrown = self::assertThrows(CommitUnknownException::class, static fn () => $db->transaction($work), 'no answer to COMMIT');
+        $thrown = self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction($work), 'no answer to COMMIT');
 
         self::assertLost($thrown->getPrevious());
         self::assertInstanceOf(\RuntimeException::class, $thrown);
@@ -53,7 +53,7 @@ final class CommitTest extends ConnectionTestCase
         self::assertSame('suspect', \HaDsn::status()['clusters']['default']['state']);
         self::assertSame($entries, self::entries());
 
-        $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(2)'));
+        $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(2)'));
         self::assertSame([...$entries, 2], self::entries());
     }
 
@@ -67,8 +67,8 @@ final class CommitTest extends ConnectionTestCase
         $db = self::connection();
         $this->proxy->cutCommit($moment);
 
-        self::assertThrows(CommitUnknownException::class, static fn () => $db->transaction(static function () use ($db): void {
-            $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction(static function () use ($db): void {
+            $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
         }));
         self::assertSame($entries, self::entries());
     }
@@ -87,14 +87,14 @@ final class CommitTest extends ConnectionTestCase
             ++$runs;
             $this->proxy->cutCommit($moment);
             try {
-                $inner->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+                $inner->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
             } finally {
                 // The outer one's connection breaks too, and it is known.
-                self::thrown(static fn () => $pdo->exec(self::END_OF_THIS_CONNECTION));
+                self::thrown(static fn() => $pdo->exec(self::END_OF_THIS_CONNECTION));
             }
         };
 
-        self::assertThrows(CommitUnknownException::class, static fn () => $outer->transaction($work));
+        self::assertThrows(CommitUnknownException::class, static fn() => $outer->transaction($work));
         self::assertSame(1, $runs);
         self::assertSame($entries, self::entries());
     }
@@ -118,14 +118,14 @@ final class CommitTest extends ConnectionTestCase
         };
         $this->proxy->cutCommit('after');
 
-        self::assertLost(self::thrown(static fn () => $db->run($work)));
+        self::assertLost(self::thrown(static fn() => $db->run($work)));
         self::assertSame(1, $runs);
         self::assertSame([1], self::entries());
     }
 
     public function testACommitThatCameThroughIsTold(): void
     {
-        self::connection()->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        self::connection()->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
 
         self::assertSame([''], $this->proxy->commits());
         self::assertSame([1], self::entries());

@@ -28,10 +28,10 @@ final class CrashTest extends ConnectionTestCase
                 if ($number === 20 && count($servers[20]) === 1) {
                     Lab::run('kill', $old);
                     for ($i = 0; $i < 20; ++$i) {
-                        $seconds[] = self::seconds(static fn () => self::assertTrue($reports->run(static fn (PDO $pdo) => Lab::ask($pdo, 'SELECT true'), 'reader')));
+                        $seconds[] = self::seconds(static fn() => self::assertTrue($reports->run(static fn(PDO $pdo) => Lab::ask($pdo, 'SELECT true'), 'reader')));
                     }
                 }
-                $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(' . (100 + $number) . ')'));
+                $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(' . (100 + $number) . ')'));
             });
         }
 

@@ -15,9 +15,7 @@ final class Journal extends AbstractLogger
     public array $entries = [];
 
     /** @param (\Closure(string): void)|null $hears is called with every message */
-    public function __construct(private readonly ?\Closure $hears = null)
-    {
-    }
+    public function __construct(private readonly ?\Closure $hears = null) {}
 
     public function log($level, $message, array $context = []): void
     {

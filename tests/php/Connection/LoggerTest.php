@@ -17,9 +17,9 @@ final class LoggerTest extends ConnectionTestCase
     {
         $journal = new Journal();
         $db = self::connection($journal);
-        $db->run(static fn () => null, 'reader');
-        $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
-        self::thrown(static fn () => $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
+        $db->run(static fn() => null, 'reader');
+        $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        self::thrown(static fn() => $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
 
         self::assertSame([], $journal->lines());
     }
@@ -61,7 +61,7 @@ final class LoggerTest extends ConnectionTestCase
     {
         $journal = new Journal();
         $db = self::connection($journal);
-        self::thrown(static fn () => $db->run(static fn (PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION)));
+        self::thrown(static fn() => $db->run(static fn(PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION)));
 
         self::assertSame([
             'notice: hadsn: cluster default: the connection to the writer is given up',
@@ -75,7 +75,7 @@ final class LoggerTest extends ConnectionTestCase
         \HaDsn::configure($proxy->url());
         $journal = new Journal();
         $proxy->cutCommit('before');
-        self::assertThrows(CommitUnknownException::class, static fn () => self::connection($journal)->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
+        self::assertThrows(CommitUnknownException::class, static fn() => self::connection($journal)->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
         $proxy->stop();
 
         self::assertSame([
@@ -92,10 +92,10 @@ final class LoggerTest extends ConnectionTestCase
         try {
             $journal = new Journal();
             $db = new \HaDsn\Connection('hadsn_logged', 'hunter2', null, 'default', $journal);
-            self::thrown(static fn () => $db->run(static fn (PDO $pdo) => $pdo->exec("DO $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); END $$")));
+            self::thrown(static fn() => $db->run(static fn(PDO $pdo) => $pdo->exec("DO $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); END $$")));
             $db->writer();
             foreach ($journal->entries as $entry) {
-                self::assertStringNotContainsString('hunter2', $entry['message'] . print_r(array_map(static fn (mixed $value): mixed => $value instanceof \Throwable ? (string) $value : $value, $entry['context']), true));
+                self::assertStringNotContainsString('hunter2', $entry['message'] . print_r(array_map(static fn(mixed $value): mixed => $value instanceof \Throwable ? (string) $value : $value, $entry['context']), true));
             }
             self::assertCount(3, $journal->entries);
         } finally {

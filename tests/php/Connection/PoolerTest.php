@@ -22,7 +22,7 @@ final class PoolerTest extends ConnectionTestCase
         parent::setUp();
         $status = Lab::status();
         $this->leader = Lab::address($status['leader']);
-        $this->replica = Lab::address(current(array_filter(array_column($status['nodes'], 'name'), static fn (string $name): bool => $name !== $status['leader'])));
+        $this->replica = Lab::address(current(array_filter(array_column($status['nodes'], 'name'), static fn(string $name): bool => $name !== $status['leader'])));
         $address = self::deadAddress();
         $this->pooler = new Pooler($address, $this->leader);
         $port = explode(':', $address)[1];
@@ -61,7 +61,7 @@ final class PoolerTest extends ConnectionTestCase
 
         $db->transaction(static function (PDO $pdo) use ($db, &$runs): void {
             ++$runs;
-            $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+            $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
         });
 
         self::assertSame(2, $runs);
@@ -74,7 +74,7 @@ final class PoolerTest extends ConnectionTestCase
         $db->writer();
         $this->pooler->leadTo($this->replica);
 
-        self::assertSame($this->leader, $db->transaction(static fn (PDO $pdo): string => self::server($pdo)));
+        self::assertSame($this->leader, $db->transaction(static fn(PDO $pdo): string => self::server($pdo)));
     }
 
     public function testAnIdleConnectionThatLeadsToAReplicaIsReplaced(): void

@@ -31,7 +31,7 @@ final class PositionTest extends ConnectionTestCase
         $db = self::connection();
         $db->reader();
         for ($number = 1; $number <= 20; ++$number) {
-            $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . "($number)"));
+            $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . "($number)"));
             $reader = $db->reader($db->position());
             self::assertSame($number, Lab::ask($reader, 'SELECT max(number) FROM entry'));
         }
@@ -53,11 +53,11 @@ final class PositionTest extends ConnectionTestCase
         $db = self::connection();
         $reader = $db->reader();
         self::makeItsTimelineKnown(Lab::connect('pgsql:dbname=app;host=' . self::server($reader), 'postgres', 'postgres'));
-        $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
         $token = $db->position();
-        self::await(static fn (): bool => Lab::ask($reader, 'SELECT count(*) FROM entry') === 1, 'the replica has it');
+        self::await(static fn(): bool => Lab::ask($reader, 'SELECT count(*) FROM entry') === 1, 'the replica has it');
 
-        self::await(static fn (): bool => \HaDsn::position($reader) >= $token, 'the replica has come that far');
+        self::await(static fn(): bool => \HaDsn::position($reader) >= $token, 'the replica has come that far');
         self::assertSame($reader, $db->reader($token));
     }
 
@@ -69,7 +69,7 @@ final class PositionTest extends ConnectionTestCase
         self::makeItsTimelineKnown($admin);
         $admin->exec('SELECT pg_wal_replay_pause()');
         try {
-            $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+            $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
             $reader = $db->reader($db->position());
 
             self::assertNotSame($replica, self::server($reader));
@@ -92,12 +92,12 @@ final class PositionTest extends ConnectionTestCase
         $db = self::connection();
 
         $db->transaction(static function () use ($db): void {
-            $thrown = self::assertThrows(TransactionException::class, static fn () => $db->position(), 'position(): a transaction is open');
+            $thrown = self::assertThrows(TransactionException::class, static fn() => $db->position(), 'position(): a transaction is open');
             self::assertInstanceOf(\LogicException::class, $thrown);
             self::assertInstanceOf(\HaDsn\Exception::class, $thrown);
         });
         $db->writer()->beginTransaction();
-        self::assertThrows(TransactionException::class, static fn () => $db->position());
+        self::assertThrows(TransactionException::class, static fn() => $db->position());
         $db->writer()->rollBack();
         self::assertNotNull($db->position());
     }
@@ -109,7 +109,7 @@ final class PositionTest extends ConnectionTestCase
         self::assertNotNull($db->position());
 
         $writer = $db->writer();
-        self::assertLost(self::thrown(static fn () => $writer->exec(self::END_OF_THIS_CONNECTION)));
+        self::assertLost(self::thrown(static fn() => $writer->exec(self::END_OF_THIS_CONNECTION)));
         self::assertNotNull($db->position());
     }
 
@@ -134,7 +134,7 @@ final class PositionTest extends ConnectionTestCase
             $db->reader();
         }
 
-        self::assertThrows(ConfigException::class, static fn () => $db->reader('yesterday'), 'yesterday');
+        self::assertThrows(ConfigException::class, static fn() => $db->reader('yesterday'), 'yesterday');
     }
 
     /** @return iterable<string, array{bool}> */

@@ -16,18 +16,18 @@ final class RunTest extends ConnectionTestCase
     public function testTheWorkGetsTheLeaderOrAReplicaAndItsResultIsReturned(): void
     {
         $db = self::connection();
-        $isStandby = static fn (PDO $pdo): bool => Lab::ask($pdo, 'SELECT pg_is_in_recovery()');
+        $isStandby = static fn(PDO $pdo): bool => Lab::ask($pdo, 'SELECT pg_is_in_recovery()');
 
         self::assertFalse($db->run($isStandby));
         self::assertFalse($db->run($isStandby, 'writer'));
         self::assertTrue($db->run($isStandby, 'reader'));
-        self::assertNull($db->run(static fn (): ?int => null));
+        self::assertNull($db->run(static fn(): ?int => null));
     }
 
     public function testThereIsOneConnectionForEachRole(): void
     {
         $db = self::connection();
-        $same = static fn (PDO $pdo): PDO => $pdo;
+        $same = static fn(PDO $pdo): PDO => $pdo;
 
         self::assertSame($db->writer(), $db->writer());
         self::assertSame($db->writer(), $db->run($same));
@@ -63,7 +63,7 @@ final class RunTest extends ConnectionTestCase
     {
         $db = self::connection();
         $writer = $db->writer();
-        self::assertLost(self::thrown(static fn () => $writer->exec(self::END_OF_THIS_CONNECTION)));
+        self::assertLost(self::thrown(static fn() => $writer->exec(self::END_OF_THIS_CONNECTION)));
         self::assertTrue($writer->inTransaction(), 'what PDO says of a broken connection');
 
         self::assertSame(1, $db->writer()->exec(self::INSERT . '(1)'));
@@ -80,10 +80,10 @@ final class RunTest extends ConnectionTestCase
             $pdo->exec(self::END_OF_THIS_CONNECTION);
         };
 
-        self::assertLost(self::thrown(static fn () => $db->run($work)));
+        self::assertLost(self::thrown(static fn() => $db->run($work)));
         self::assertSame(1, $runs);
         self::assertSame('suspect', \HaDsn::status()['clusters']['default']['state']);
-        self::assertSame(1, $db->run(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(2)')));
+        self::assertSame(1, $db->run(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(2)')));
         self::assertSame([1, 2], self::entries());
     }
 
@@ -92,11 +92,11 @@ final class RunTest extends ConnectionTestCase
         $mine = new \DomainException('the order is gone');
         $db = self::connection();
 
-        self::assertSame($mine, self::thrown(static fn () => $db->run(static function (PDO $pdo) use ($mine): void {
-            self::assertLost(self::thrown(static fn () => $pdo->exec(self::END_OF_THIS_CONNECTION)));
+        self::assertSame($mine, self::thrown(static fn() => $db->run(static function (PDO $pdo) use ($mine): void {
+            self::assertLost(self::thrown(static fn() => $pdo->exec(self::END_OF_THIS_CONNECTION)));
             throw $mine;
         })));
-        self::assertSame(1, $db->run(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
+        self::assertSame(1, $db->run(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
     }
 
     public function testWorkOnAReplicaThatLostItsConnectionIsRepeated(): void
@@ -127,7 +127,7 @@ final class RunTest extends ConnectionTestCase
             $pdo->exec(self::END_OF_THIS_CONNECTION);
         };
 
-        self::assertLost(self::thrown(static fn () => $db->run($work, 'reader')));
+        self::assertLost(self::thrown(static fn() => $db->run($work, 'reader')));
         self::assertSame(1, $runs);
         self::assertSame([1], self::entries());
     }
@@ -142,7 +142,7 @@ final class RunTest extends ConnectionTestCase
             $pdo->exec(self::END_OF_THIS_CONNECTION);
         };
 
-        $seconds = self::seconds(static fn () => self::assertLost(self::thrown(static fn () => $db->run($work, 'reader'))));
+        $seconds = self::seconds(static fn() => self::assertLost(self::thrown(static fn() => $db->run($work, 'reader'))));
 
         self::assertGreaterThan(2, $runs);
         self::assertGreaterThan(0.9, $seconds);
@@ -159,7 +159,7 @@ final class RunTest extends ConnectionTestCase
             $pdo->exec(self::INSERT . '(1)');
         };
 
-        self::assertSqlState('25006', self::thrown(static fn () => $db->run($work, 'reader')));
+        self::assertSqlState('25006', self::thrown(static fn() => $db->run($work, 'reader')));
         self::assertSame(1, $runs);
     }
 
@@ -177,7 +177,7 @@ final class RunTest extends ConnectionTestCase
             $pdo->exec(self::INSERT . '(1)');
         };
 
-        self::assertSqlState('25006', self::thrown(static fn () => $db->run($work)));
+        self::assertSqlState('25006', self::thrown(static fn() => $db->run($work)));
         self::assertSame(1, $runs);
         self::assertSame($pdo, $db->writer(), 'the connection is as good as before');
         self::assertFalse($pdo->inTransaction());
@@ -196,7 +196,7 @@ final class RunTest extends ConnectionTestCase
             $pdo->beginTransaction();
             $pdo->exec('SET TRANSACTION READ ONLY');
             [$pid, $server] = [Lab::ask($pdo, 'SELECT pg_backend_pid()'), self::server($pdo)];
-            $refusal = self::thrown(static fn () => $pdo->exec(self::INSERT . '(1)'));
+            $refusal = self::thrown(static fn() => $pdo->exec(self::INSERT . '(1)'));
             self::assertSqlState('25006', $refusal);
             self::terminateBackend($server, $pid);
             throw $refusal;
@@ -210,7 +210,7 @@ final class RunTest extends ConnectionTestCase
         $db = self::connection();
         $mine = new \DomainException('not today');
 
-        self::assertSame($mine, self::thrown(static fn () => $db->run(static function (PDO $pdo) use ($mine): void {
+        self::assertSame($mine, self::thrown(static fn() => $db->run(static function (PDO $pdo) use ($mine): void {
             $pdo->beginTransaction();
             $pdo->exec(self::INSERT . '(1)');
             throw $mine;
@@ -229,7 +229,7 @@ final class RunTest extends ConnectionTestCase
             $pdo->exec('SELECT * FROM nowhere');
         };
 
-        self::assertSqlState('42P01', self::thrown(static fn () => $db->run($work)));
+        self::assertSqlState('42P01', self::thrown(static fn() => $db->run($work)));
         self::assertSame(1, $runs);
     }
 
@@ -244,7 +244,7 @@ final class RunTest extends ConnectionTestCase
             new PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app');
         };
 
-        self::assertThrows(\PDOException::class, static fn () => $db->run($work, 'reader'), 'Connection refused');
+        self::assertThrows(\PDOException::class, static fn() => $db->run($work, 'reader'), 'Connection refused');
         self::assertSame(1, $runs);
     }
 
@@ -255,8 +255,8 @@ final class RunTest extends ConnectionTestCase
         $pdo->beginTransaction();
         $mine = new \DomainException('not today');
 
-        $db->run(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
-        self::assertSame($mine, self::thrown(static fn () => $db->run(static fn () => throw $mine)));
+        $db->run(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        self::assertSame($mine, self::thrown(static fn() => $db->run(static fn() => throw $mine)));
         self::assertTrue($pdo->inTransaction());
         $pdo->commit();
 
@@ -267,9 +267,9 @@ final class RunTest extends ConnectionTestCase
     {
         $db = new \HaDsn\Connection('app', 'wrong');
         foreach (['run', 'transaction'] as $method) {
-            $seconds = self::seconds(static fn () => self::assertThrows(
+            $seconds = self::seconds(static fn() => self::assertThrows(
                 \PDOException::class,
-                static fn () => $db->$method(static fn () => self::fail('the work was called')),
+                static fn() => $db->$method(static fn() => self::fail('the work was called')),
                 'password authentication failed for user "app"',
             ));
             self::assertLessThan(self::SOON, $seconds);
@@ -280,27 +280,27 @@ final class RunTest extends ConnectionTestCase
     {
         \HaDsn::configure(strtr(Lab::URL, ['/app' => '/missing']));
 
-        self::assertThrows(\PDOException::class, static fn () => self::connection()->reader(), 'database "missing" does not exist');
+        self::assertThrows(\PDOException::class, static fn() => self::connection()->reader(), 'database "missing" does not exist');
     }
 
     public function testAnUnknownRoleIsNamed(): void
     {
-        self::assertThrows(ConfigException::class, static fn () => self::connection()->run(static fn () => null, 'leader'), 'role "leader": expected writer or reader');
+        self::assertThrows(ConfigException::class, static fn() => self::connection()->run(static fn() => null, 'leader'), 'role "leader": expected writer or reader');
     }
 
     public function testAnUnknownClusterIsNamed(): void
     {
         $db = self::connection(cluster: 'orders');
 
-        self::assertThrows(ConfigException::class, static fn () => $db->writer(), 'orders');
-        self::assertThrows(ConfigException::class, static fn () => $db->transaction(static fn () => null), 'orders');
+        self::assertThrows(ConfigException::class, static fn() => $db->writer(), 'orders');
+        self::assertThrows(ConfigException::class, static fn() => $db->transaction(static fn() => null), 'orders');
     }
 
     public function testWorkersThatLoseTheirConnectionAgainAndAgainDoNotGrow(): void
     {
         $db = self::connection();
         $turn = static function () use ($db): void {
-            self::assertLost(self::thrown(static fn () => $db->run(static fn (PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION))));
+            self::assertLost(self::thrown(static fn() => $db->run(static fn(PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION))));
         };
         for ($i = 0; $i < 10; ++$i) {
             $turn();

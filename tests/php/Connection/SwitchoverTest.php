@@ -34,7 +34,7 @@ final class SwitchoverTest extends ConnectionTestCase
         $new = Lab::address(Lab::leader());
         self::assertSame([Lab::address($old), $new], $servers);
         // A worker that had nothing to do meanwhile.
-        self::assertSame($new, $idle->run(static fn (PDO $pdo) => Lab::ask($pdo, self::INSERT . '(3) RETURNING host(inet_server_addr())')));
+        self::assertSame($new, $idle->run(static fn(PDO $pdo) => Lab::ask($pdo, self::INSERT . '(3) RETURNING host(inet_server_addr())')));
         self::assertSame([1, 2, 3], self::entries());
         foreach ([$db->position(), $idle->position()] as $position) {
             self::assertSame(3, Lab::ask($db->reader($position), 'SELECT count(*) FROM entry'));
@@ -55,9 +55,9 @@ final class SwitchoverTest extends ConnectionTestCase
             $pdo->exec(self::INSERT . '(2)');
         };
 
-        self::assertLost(self::thrown(static fn () => $db->run($work)));
+        self::assertLost(self::thrown(static fn() => $db->run($work)));
         self::assertSame(1, $runs, 'the first statement was carried out, and would be carried out twice');
-        self::assertSame(1, $db->run(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(3)')));
+        self::assertSame(1, $db->run(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(3)')));
         self::assertSame([1, 3], self::entries());
         Lab::run('start', $old, '--wait');
     }
@@ -74,7 +74,7 @@ final class SwitchoverTest extends ConnectionTestCase
             try {
                 $servers[] = $db->transaction(static function (PDO $pdo) use ($db, $number): string {
                     $pdo->exec(self::INSERT . "($number)");
-                    $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(' . ($number + 1) . ')'));
+                    $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(' . ($number + 1) . ')'));
 
                     return self::server($pdo);
                 });
@@ -83,13 +83,13 @@ final class SwitchoverTest extends ConnectionTestCase
                 array_push($unknown, $number, $number + 1);
             }
             try {
-                $db->run(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(' . ($number + 2) . ')'));
+                $db->run(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(' . ($number + 2) . ')'));
                 $acknowledged[] = $number + 2;
             } catch (\PDOException $e) {
                 self::assertLost($e);
                 $unknown[] = $number + 2;
             }
-            self::assertTrue($db->run(static fn (PDO $pdo) => Lab::ask($pdo, 'SELECT true'), 'reader'));
+            self::assertTrue($db->run(static fn(PDO $pdo) => Lab::ask($pdo, 'SELECT true'), 'reader'));
             if (count($servers) === 50) {
                 $switchover = Lab::start('switchover');
             }

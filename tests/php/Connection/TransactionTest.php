@@ -38,7 +38,7 @@ final class TransactionTest extends ConnectionTestCase
         $db = self::connection();
         $mine = new \DomainException('not today');
 
-        self::assertSame($mine, self::thrown(static fn () => $db->transaction(static function (PDO $pdo) use ($mine): void {
+        self::assertSame($mine, self::thrown(static fn() => $db->transaction(static function (PDO $pdo) use ($mine): void {
             self::insert($pdo, 1);
             throw $mine;
         })));
@@ -56,7 +56,7 @@ final class TransactionTest extends ConnectionTestCase
             self::insert($pdo, 1);
         };
 
-        self::assertSqlState('23505', self::thrown(static fn () => $db->transaction($work)));
+        self::assertSqlState('23505', self::thrown(static fn() => $db->transaction($work)));
         self::assertSame(1, $runs);
         self::assertSame([], self::entries());
     }
@@ -113,7 +113,7 @@ final class TransactionTest extends ConnectionTestCase
         $db->transaction(static function (PDO $pdo) use (&$runs): void {
             self::insert($pdo, 1);
             if (++$runs === 1) {
-                self::assertLost(self::thrown(static fn () => $pdo->exec(self::END_OF_THIS_CONNECTION)));
+                self::assertLost(self::thrown(static fn() => $pdo->exec(self::END_OF_THIS_CONNECTION)));
             }
         });
 
@@ -126,7 +126,7 @@ final class TransactionTest extends ConnectionTestCase
         $db = self::connection();
         self::terminate($db->writer());
 
-        $db->transaction(static fn (PDO $pdo) => self::insert($pdo, 1));
+        $db->transaction(static fn(PDO $pdo) => self::insert($pdo, 1));
 
         self::assertSame([1], self::entries());
     }
@@ -141,7 +141,7 @@ final class TransactionTest extends ConnectionTestCase
             $pdo->exec(self::END_OF_THIS_CONNECTION);
         };
 
-        $seconds = self::seconds(static fn () => self::assertLost(self::thrown(static fn () => $db->transaction($work))));
+        $seconds = self::seconds(static fn() => self::assertLost(self::thrown(static fn() => $db->transaction($work))));
 
         self::assertGreaterThan(2, $runs);
         self::assertGreaterThan(0.9, $seconds);
@@ -160,7 +160,7 @@ final class TransactionTest extends ConnectionTestCase
             self::insert($pdo, 1);
         };
 
-        self::assertSqlState('25006', self::thrown(static fn () => $db->transaction($work)));
+        self::assertSqlState('25006', self::thrown(static fn() => $db->transaction($work)));
         self::assertSame(1, $runs);
         self::assertSame($pdo, $db->writer(), 'the connection is as good as before');
         self::assertSame('fresh', \HaDsn::status()['clusters']['default']['state']);
@@ -172,15 +172,15 @@ final class TransactionTest extends ConnectionTestCase
 
         $db->transaction(static function (PDO $pdo) use ($db): void {
             self::insert($pdo, 1);
-            self::assertSqlState('23505', self::thrown(static fn () => $db->transaction(static function (PDO $inner) use ($pdo): void {
+            self::assertSqlState('23505', self::thrown(static fn() => $db->transaction(static function (PDO $inner) use ($pdo): void {
                 self::assertSame($pdo, $inner);
                 self::insert($inner, 2);
                 self::insert($inner, 1);
             })));
             $db->transaction(static function (PDO $pdo) use ($db): void {
                 self::insert($pdo, 3);
-                $db->transaction(static fn (PDO $pdo) => self::insert($pdo, 4));
-                self::thrown(static fn () => $db->transaction(static function (PDO $pdo): void {
+                $db->transaction(static fn(PDO $pdo) => self::insert($pdo, 4));
+                self::thrown(static fn() => $db->transaction(static function (PDO $pdo): void {
                     self::insert($pdo, 5);
                     throw new \DomainException('not today');
                 }));
@@ -196,9 +196,9 @@ final class TransactionTest extends ConnectionTestCase
         $db = self::connection();
         $mine = new \DomainException('not today');
 
-        self::assertSame($mine, self::thrown(static fn () => $db->transaction(static function (PDO $pdo) use ($db, $mine): void {
+        self::assertSame($mine, self::thrown(static fn() => $db->transaction(static function (PDO $pdo) use ($db, $mine): void {
             self::insert($pdo, 1);
-            $db->transaction(static fn () => throw $mine);
+            $db->transaction(static fn() => throw $mine);
         })));
         self::assertSame([], self::entries());
     }
@@ -269,10 +269,10 @@ final class TransactionTest extends ConnectionTestCase
         $db = self::connection();
         $mine = new \DomainException('not today');
 
-        self::thrown(static fn () => $db->transaction(static function (PDO $pdo) use ($db, $mine): void {
+        self::thrown(static fn() => $db->transaction(static function (PDO $pdo) use ($db, $mine): void {
             self::assertSame($pdo, $db->writer());
-            $db->run(static fn (PDO $pdo) => self::insert($pdo, 1));
-            self::assertNotSame($pdo, $db->run(static fn (PDO $pdo) => $pdo, 'reader'));
+            $db->run(static fn(PDO $pdo) => self::insert($pdo, 1));
+            self::assertNotSame($pdo, $db->run(static fn(PDO $pdo) => $pdo, 'reader'));
             throw $mine;
         }));
         self::assertSame([], self::entries());
@@ -280,9 +280,9 @@ final class TransactionTest extends ConnectionTestCase
         $runs = 0;
         $db->transaction(static function (PDO $pdo) use ($db, &$runs): void {
             ++$runs;
-            $db->run(static fn (PDO $pdo) => self::insert($pdo, 1));
+            $db->run(static fn(PDO $pdo) => self::insert($pdo, 1));
             if ($runs === 1) {
-                $db->run(static fn (PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION));
+                $db->run(static fn(PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION));
             }
         });
         self::assertSame(2, $runs, 'a loss in run() is the transaction\'s');
@@ -296,10 +296,10 @@ final class TransactionTest extends ConnectionTestCase
         $runs = 0;
         $work = static function () use ($db, &$runs): void {
             ++$runs;
-            $db->run(static fn (PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION), 'reader');
+            $db->run(static fn(PDO $pdo) => $pdo->exec(self::END_OF_THIS_CONNECTION), 'reader');
         };
 
-        self::assertLost(self::thrown(static fn () => $db->transaction($work)));
+        self::assertLost(self::thrown(static fn() => $db->transaction($work)));
         self::assertSame(1, $runs);
     }
 
@@ -339,7 +339,7 @@ final class TransactionTest extends ConnectionTestCase
             if ($runs === 1) {
                 $other->exec('UPDATE entry SET number = number + 10');
             }
-            $db->transaction(static fn (PDO $pdo) => $pdo->exec('UPDATE entry SET number = number + 100'));
+            $db->transaction(static fn(PDO $pdo) => $pdo->exec('UPDATE entry SET number = number + 100'));
         });
 
         self::assertSame([2, [111]], [$runs, self::entries()]);
@@ -386,7 +386,7 @@ final class TransactionTest extends ConnectionTestCase
             $pdo->exec('SELECT FROM entry WHERE number = 1 FOR UPDATE');
             if ($runs === 1) {
                 pg_send_query($other, 'SELECT FROM entry WHERE number = 1 FOR UPDATE');
-                self::await(static fn (): bool => Lab::ask($admin, "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid") === 'Lock', 'the other one waits');
+                self::await(static fn(): bool => Lab::ask($admin, "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid") === 'Lock', 'the other one waits');
             }
             $pdo->exec('UPDATE entry SET number = 3 WHERE number = 2');
         });
@@ -423,7 +423,7 @@ final class TransactionTest extends ConnectionTestCase
             self::insert($pdo, 1);
         };
 
-        self::assertSqlState($state, self::thrown(static fn () => $db->transaction($work)));
+        self::assertSqlState($state, self::thrown(static fn() => $db->transaction($work)));
         self::assertSame(11, $runs);
         self::assertFalse($db->writer()->inTransaction());
         self::assertSame([], self::entries());
@@ -447,10 +447,10 @@ final class TransactionTest extends ConnectionTestCase
             self::insert($pdo, 1);
         };
 
-        self::assertSqlState('23505', self::thrown(static fn () => $db->transaction($work)));
+        self::assertSqlState('23505', self::thrown(static fn() => $db->transaction($work)));
         self::assertSame(1, $runs);
         self::assertSame([], self::entries());
-        $db->transaction(static fn (PDO $pdo) => self::insert($pdo, 2));
+        $db->transaction(static fn(PDO $pdo) => self::insert($pdo, 2));
         self::assertSame([2], self::entries());
     }
 
@@ -461,7 +461,7 @@ final class TransactionTest extends ConnectionTestCase
     {
         $db = self::connection();
 
-        self::assertThrows(TransactionException::class, static fn () => $db->transaction(static function (PDO $pdo) use ($sql): void {
+        self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function (PDO $pdo) use ($sql): void {
             self::insert($pdo, 1);
             $pdo->exec($sql);
             self::insert($pdo, 2);
@@ -476,11 +476,11 @@ final class TransactionTest extends ConnectionTestCase
     {
         $db = self::connection();
 
-        self::assertThrows(TransactionException::class, static fn () => $db->transaction(static function () use ($db, $sql): void {
-            $db->transaction(static fn (PDO $pdo) => $pdo->exec($sql));
+        self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function () use ($db, $sql): void {
+            $db->transaction(static fn(PDO $pdo) => $pdo->exec($sql));
         }), 'the work has ended the transaction itself');
         self::assertFalse($db->writer()->inTransaction());
-        $db->transaction(static fn (PDO $pdo) => self::insert($pdo, 1));
+        $db->transaction(static fn(PDO $pdo) => self::insert($pdo, 1));
         self::assertContains(1, self::entries());
     }
 
@@ -497,9 +497,9 @@ final class TransactionTest extends ConnectionTestCase
     {
         $db = self::connection();
 
-        $thrown = self::assertThrows(TransactionException::class, static fn () => $db->transaction(static function (PDO $pdo): void {
+        $thrown = self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function (PDO $pdo): void {
             self::insert($pdo, 1);
-            self::thrown(static fn () => self::insert($pdo, 1));
+            self::thrown(static fn() => self::insert($pdo, 1));
         }), 'a statement of the work has failed and the work went on');
         self::assertInstanceOf(\HaDsn\Exception::class, $thrown);
         self::assertSame([], self::entries());
@@ -511,9 +511,9 @@ final class TransactionTest extends ConnectionTestCase
 
         $db->transaction(static function (PDO $pdo) use ($db): void {
             self::insert($pdo, 1);
-            self::assertThrows(TransactionException::class, static fn () => $db->transaction(static function (PDO $pdo): void {
+            self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function (PDO $pdo): void {
                 self::insert($pdo, 2);
-                self::thrown(static fn () => self::insert($pdo, 1));
+                self::thrown(static fn() => self::insert($pdo, 1));
             }), 'a statement of the work has failed');
             self::insert($pdo, 3);
         });
@@ -524,7 +524,7 @@ final class TransactionTest extends ConnectionTestCase
     {
         $db = self::connection();
 
-        self::assertThrows(TransactionException::class, static fn () => $db->transaction(static function (PDO $pdo): void {
+        self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function (PDO $pdo): void {
             $pdo->setAttribute(PDO::ATTR_ERRMODE, PDO::ERRMODE_SILENT);
             self::insert($pdo, 1);
             self::insert($pdo, 1);
@@ -539,7 +539,7 @@ final class TransactionTest extends ConnectionTestCase
         $pdo->beginTransaction();
         self::insert($pdo, 1);
 
-        self::assertThrows(TransactionException::class, static fn () => $db->transaction(static fn () => self::fail('the work was called')), 'a transaction is open');
+        self::assertThrows(TransactionException::class, static fn() => $db->transaction(static fn() => self::fail('the work was called')), 'a transaction is open');
         self::assertTrue($pdo->inTransaction());
         $pdo->rollBack();
         self::assertSame([], self::entries());

@@ -22,9 +22,7 @@ final class Link
      * @param resource $client
      * @param resource $server
      */
-    public function __construct(public readonly mixed $client, public readonly mixed $server)
-    {
-    }
+    public function __construct(public readonly mixed $client, public readonly mixed $server) {}
 
     public function close(): void
     {
@@ -39,9 +37,7 @@ final class Proxy
     private array $links = [];
 
     /** @param resource $listener */
-    public function __construct(private readonly mixed $listener, private readonly string $server, private readonly string $directory)
-    {
-    }
+    public function __construct(private readonly mixed $listener, private readonly string $server, private readonly string $directory) {}
 
     public function run(): void
     {

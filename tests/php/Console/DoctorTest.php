@@ -112,7 +112,7 @@ final class DoctorTest extends ConsoleTestCase
     public function testEndpointsThatDisagreeAreNamed(): void
     {
         [$one, $two] = [$this->server(), $this->server()];
-        $node = static fn (string $leader, array $more): Answer => Answer::json($more + ['scope' => 'app', 'role' => 'primary', 'state' => 'running', 'members' => [
+        $node = static fn(string $leader, array $more): Answer => Answer::json($more + ['scope' => 'app', 'role' => 'primary', 'state' => 'running', 'members' => [
             $one->asMember(Nodes::leader('pg1', more: ['role' => $leader === 'pg1' ? 'leader' : 'replica'])),
             $two->asMember(Nodes::leader('pg2', more: ['role' => $leader === 'pg2' ? 'leader' : 'replica'])),
         ]]);
@@ -213,7 +213,7 @@ final class DoctorTest extends ConsoleTestCase
         mkdir("{$this->directory->path}/other");
         $foreign = $this->patroni($this->healthy(), (new Certificates("{$this->directory->path}/other"))->issue('foreign', 'IP:127.0.0.1', 200));
         $plain = $this->patroni($this->healthy());
-        $all = implode(',', array_map(static fn (FakePatroni $one): string => $one->address(), [$good, $ending, $wrong, $foreign, $plain]));
+        $all = implode(',', array_map(static fn(FakePatroni $one): string => $one->address(), [$good, $ending, $wrong, $foreign, $plain]));
 
         $outcome = $this->doctor("patroni+https://$all/app?patroni_cafile={$authority->file()}");
 
@@ -237,7 +237,7 @@ final class DoctorTest extends ConsoleTestCase
 
     public function testClocksThatDifferAreFound(): void
     {
-        $answer = fn (int $ahead): Answer => $this->healthy(headers: ['Date' => gmdate('D, d M Y H:i:s', time() + $ahead) . ' GMT']);
+        $answer = fn(int $ahead): Answer => $this->healthy(headers: ['Date' => gmdate('D, d M Y H:i:s', time() + $ahead) . ' GMT']);
         [$right, $early, $late] = [$this->patroni($answer(0)), $this->patroni($answer(-3600)), $this->patroni($answer(90))];
 
         $outcome = $this->doctor(self::url([$right, $early, $late]));
@@ -357,7 +357,7 @@ final class DoctorTest extends ConsoleTestCase
     {
         $silent = $this->patroni(Answer::silence());
         $doctor = self::start(['doctor'], ['HADSN_URL' => self::url($silent)]);
-        self::await(static fn (): bool => $silent->count() > 0, 'it asks');
+        self::await(static fn(): bool => $silent->count() > 0, 'it asks');
 
         $doctor->signal(SIGINT);
         $outcome = $doctor->wait(20.0);
@@ -392,7 +392,7 @@ final class DoctorTest extends ConsoleTestCase
     /** @return list<array{id: string, level: string, subject: string, message: string, advice: string|null}> */
     private static function find(Outcome $outcome, string $id): array
     {
-        return array_values(array_filter($outcome->json()['findings'], static fn (array $finding): bool => $finding['id'] === $id));
+        return array_values(array_filter($outcome->json()['findings'], static fn(array $finding): bool => $finding['id'] === $id));
     }
 
     private static function assertFound(Outcome $outcome, string $id, string $level, string $message = '', string $subject = ''): void

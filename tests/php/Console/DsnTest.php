@@ -67,7 +67,7 @@ final class DsnTest extends ConsoleTestCase
     {
         $patroni = $this->patroni(Answer::members(Nodes::replica()));
         $dsn = self::start(['dsn', 'writer'], ['HADSN_URL' => self::url($patroni)]);
-        self::await(static fn (): bool => $patroni->count() > 2, 'it waits');
+        self::await(static fn(): bool => $patroni->count() > 2, 'it waits');
 
         $dsn->signal(SIGINT);
 

@@ -106,7 +106,7 @@ final class ClusterTest extends LabTestCase
         $outcome = $this->doctor($url, 'app');
         $server->write('pg_hba.conf', "host all postgres 127.0.0.0/8 scram-sha-256\n");
         $server->signal(SIGHUP);
-        self::await(fn (): bool => str_contains($server->said(), 'reloading configuration files'), 'it reads pg_hba.conf');
+        self::await(fn(): bool => str_contains($server->said(), 'reloading configuration files'), 'it reads pg_hba.conf');
         $refused = $this->doctor($url, 'app');
 
         self::assertFound($outcome, 'slot.inactive', 'notice', 'nobody uses it, and it keeps ', 'forgotten');
@@ -166,7 +166,7 @@ final class ClusterTest extends LabTestCase
         self::assertSame(0, $text->exitCode);
         self::assertMatchesRegularExpression('/^A CONNECTION +MEDIAN +95% +SHORTEST +RATIO$/m', $text->stdout);
         self::assertMatchesRegularExpression("/^new PDO\\('hadsn:'\\) +[0-9.]+ ms/m", $text->stdout);
-        $long = self::seconds(static fn () => self::hadsn([...$words, '--time=500ms']));
+        $long = self::seconds(static fn() => self::hadsn([...$words, '--time=500ms']));
         self::assertLessThan(10.0, $long);
         self::assertSame(1, self::hadsn(['bench', '--user=app', "--password-file={$this->password('wrong')}"])->exitCode);
     }

@@ -77,7 +77,7 @@ final class MiddlewareTest extends LabTestCase
                 $db->beginTransaction();
             }
             self::kill($db);
-            self::assertInstanceOf(ConnectionLost::class, self::caught(static fn () => $db->fetchOne('SELECT 1')));
+            self::assertInstanceOf(ConnectionLost::class, self::caught(static fn() => $db->fetchOne('SELECT 1')));
             self::assertFalse($db->isTransactionActive());
             self::assertSame(1, (int) $db->fetchOne('SELECT 1'));
         }
@@ -89,7 +89,7 @@ final class MiddlewareTest extends LabTestCase
 
         self::assertInstanceOf(
             ConnectionLost::class,
-            self::caught(static fn () => $db->executeStatement('CREATE TABLE nowhere ()')),
+            self::caught(static fn() => $db->executeStatement('CREATE TABLE nowhere ()')),
         );
     }
 
@@ -99,11 +99,11 @@ final class MiddlewareTest extends LabTestCase
         $db->executeStatement('CREATE TEMPORARY TABLE once (number int PRIMARY KEY)');
         $db->executeStatement('INSERT INTO once VALUES (1)');
 
-        $again = self::caught(static fn () => $db->executeStatement('INSERT INTO once VALUES (1)'));
+        $again = self::caught(static fn() => $db->executeStatement('INSERT INTO once VALUES (1)'));
         self::assertInstanceOf(UniqueConstraintViolationException::class, $again);
-        self::assertSame(DriverException::class, get_class(self::caught(static fn () => $db->fetchOne('SELECT 1/0'))));
+        self::assertSame(DriverException::class, get_class(self::caught(static fn() => $db->fetchOne('SELECT 1/0'))));
         $wrong = self::connection(['password' => 'hunter2']);
-        $refused = self::caught(static fn () => $wrong->fetchOne('SELECT 1'));
+        $refused = self::caught(static fn() => $wrong->fetchOne('SELECT 1'));
         self::assertInstanceOf(ConnectionException::class, $refused);
         self::assertNotInstanceOf(ConnectionLost::class, $refused);
         self::assertStringNotContainsString('hunter2', (string) $refused);
@@ -135,7 +135,7 @@ final class MiddlewareTest extends LabTestCase
             ++$runs;
             self::kill($db);
         };
-        $thrown = self::caught(static fn () => Transactions::run($db, $work));
+        $thrown = self::caught(static fn() => Transactions::run($db, $work));
 
         self::assertInstanceOf(HaDsn\CommitUnknownException::class, $thrown);
         self::assertInstanceOf(\Throwable::class, $thrown->getPrevious());
@@ -147,10 +147,10 @@ final class MiddlewareTest extends LabTestCase
         $db = self::connection();
         $error = new \DomainException('no');
 
-        self::assertSame($error, self::caught(static fn () => Transactions::run($db, static fn () => throw $error)));
+        self::assertSame($error, self::caught(static fn() => Transactions::run($db, static fn() => throw $error)));
         self::assertFalse($db->isTransactionActive());
         $db->beginTransaction();
-        $nested = self::caught(static fn () => Transactions::run($db, static fn () => 1));
+        $nested = self::caught(static fn() => Transactions::run($db, static fn() => 1));
         self::assertInstanceOf(\LogicException::class, $nested);
         self::assertTrue($db->isTransactionActive());
     }
@@ -159,7 +159,7 @@ final class MiddlewareTest extends LabTestCase
     {
         foreach (['reader;cluster=other', ['role' => []], ['rolle' => 'reader']] as $bad) {
             $db = self::connection(['hadsn' => $bad]);
-            $thrown = self::caught(static fn () => $db->fetchOne('SELECT 1'));
+            $thrown = self::caught(static fn() => $db->fetchOne('SELECT 1'));
             self::assertMatchesRegularExpression('/role|rolle|hadsn/', $thrown->getMessage());
         }
     }

@@ -56,7 +56,7 @@ final class DoctrineLoop
     {
         return Transactions::run(
             $this->db,
-            fn (Connection $db): string => $db->executeQuery(
+            fn(Connection $db): string => $db->executeQuery(
                 'INSERT INTO loop (number) VALUES (?) RETURNING host(server)',
                 [$this->number],
             )->fetchOne(),

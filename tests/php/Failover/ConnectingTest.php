@@ -35,8 +35,8 @@ final class ConnectingTest extends UnitTestCase
     /** @return iterable<string, array{callable(): \PDO}> */
     public static function ways(): iterable
     {
-        yield 'connect()' => [static fn (?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => HaDsn::connect($user, $password, $options)];
-        yield 'hadsn:' => [static fn (?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => new \PDO('hadsn:', $user, $password, $options)];
+        yield 'connect()' => [static fn(?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => HaDsn::connect($user, $password, $options)];
+        yield 'hadsn:' => [static fn(?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => new \PDO('hadsn:', $user, $password, $options)];
     }
 
     /** @dataProvider ways */
@@ -61,11 +61,11 @@ final class ConnectingTest extends UnitTestCase
         $source = str_replace('://', '://app:app@', self::url($this->led($server)));
         HaDsn::configure($source);
 
-        $user = static fn (\PDO $pdo): string => $pdo->query('SELECT current_user')->fetchColumn();
+        $user = static fn(\PDO $pdo): string => $pdo->query('SELECT current_user')->fetchColumn();
         self::assertSame('app', $user($connect(null, null)));
         self::assertSame('postgres', $user($connect('postgres', 'postgres')));
         // The password of the source is the source's user's.
-        self::assertInstanceOf(\PDOException::class, self::thrown(static fn () => $connect('postgres', null)));
+        self::assertInstanceOf(\PDOException::class, self::thrown(static fn() => $connect('postgres', null)));
     }
 
     /** @dataProvider hopeless */
@@ -74,7 +74,7 @@ final class ConnectingTest extends UnitTestCase
         $server = $this->server($isGerman)->up();
         HaDsn::configure(self::url($this->led($server), rtrim("failover_timeout=60s&$options", '&'), $database));
         foreach (self::ways() as $way => [$connect]) {
-            $attempt = static fn (): \Throwable => self::thrown(static fn () => $connect('app', $password));
+            $attempt = static fn(): \Throwable => self::thrown(static fn() => $connect('app', $password));
             $error = null;
             $seconds = self::seconds(static function () use ($isGerman, $attempt, &$error): void {
                 $error = $isGerman ? German::speak($attempt) : $attempt();
@@ -109,9 +109,9 @@ final class ConnectingTest extends UnitTestCase
         $slow = 'while test -e ' . dirname($server->write('x', '')) . '/slow; do sleep 0.05; done; false';
         $server->start(['restore_command' => $slow, 'wal_level' => 'replica', 'hot_standby' => 'off']);
         HaDsn::configure(self::url($this->led($server), 'failover_timeout=60s'));
-        $child = $this->later(static fn () => $server->remove('slow'));
+        $child = $this->later(static fn() => $server->remove('slow'));
 
-        $connect = static fn (): \PDO => HaDsn::connect('app', 'app');
+        $connect = static fn(): \PDO => HaDsn::connect('app', 'app');
         $pdo = $isGerman ? German::speak($connect) : $connect();
 
         pcntl_waitpid($child, $status);
@@ -132,7 +132,7 @@ final class ConnectingTest extends UnitTestCase
         HaDsn::configure(self::url($this->led($server), 'failover_timeout=60s'));
         $inside = [$server->connect(), $server->connect()];
         $pid = $inside[0]->query('SELECT pg_backend_pid()')->fetchColumn();
-        $child = $this->later(static fn () => posix_kill($pid, SIGTERM));
+        $child = $this->later(static fn() => posix_kill($pid, SIGTERM));
 
         self::assertSame(1, $connect()->query('SELECT 1')->fetchColumn());
 
@@ -149,7 +149,7 @@ final class ConnectingTest extends UnitTestCase
         HaDsn::configure(self::url($patroni, 'failover_timeout=1s&connect_timeout=2s'));
 
         $seconds = self::seconds(function (): void {
-            $error = self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::connect('app', 'app'), 'no connection to a leader');
+            $error = self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::connect('app', 'app'), 'no connection to a leader');
             self::assertInstanceOf(\PDOException::class, $error->getPrevious());
             self::assertStringContainsString('timeout expired', $error->getPrevious()->getMessage());
         });
@@ -161,7 +161,7 @@ final class ConnectingTest extends UnitTestCase
         $patroni = $this->cluster(Nodes::leader(host: '127.0.0.1', more: ['port' => (int) explode(':', self::deadAddress())[1]]));
         HaDsn::configure(self::url($patroni, 'failover_timeout=300ms'));
 
-        $error = self::thrown(static fn () => new \PDO('hadsn:', 'app', 'app'));
+        $error = self::thrown(static fn() => new \PDO('hadsn:', 'app', 'app'));
 
         self::assertSame(\PDOException::class, $error::class);
         self::assertSame('08006', $error->errorInfo[0]);
@@ -177,7 +177,7 @@ final class ConnectingTest extends UnitTestCase
         $server = $this->server()->up(['default_transaction_read_only' => 'on']);
         HaDsn::configure(self::url($this->led($server), 'failover_timeout=300ms'));
 
-        $error = self::thrown(static fn () => $connect());
+        $error = self::thrown(static fn() => $connect());
 
         $cause = $error instanceof HaDsn\NoLeaderException ? $error : $error->getPrevious();
         self::assertInstanceOf(HaDsn\NoLeaderException::class, $cause);
@@ -190,13 +190,13 @@ final class ConnectingTest extends UnitTestCase
         $server = $this->server()->up();
         HaDsn::configure(self::url($this->led($server), 'failover_timeout=60s'));
         $options = [\PDO::ATTR_PERSISTENT => true];
-        $pid = static fn (\PDO $pdo): int => $pdo->query('SELECT pg_backend_pid()')->fetchColumn();
+        $pid = static fn(\PDO $pdo): int => $pdo->query('SELECT pg_backend_pid()')->fetchColumn();
 
         $first = $pid($connect('app', 'app', $options));
         self::assertSame($first, $pid($connect('app', 'app', $options)));
 
         posix_kill($first, SIGTERM);
-        self::await(static fn (): bool => !posix_kill($first, 0), 'the backend is gone');
+        self::await(static fn(): bool => !posix_kill($first, 0), 'the backend is gone');
         self::assertNotSame($first, $pid($connect('app', 'app', $options)));
     }
 
@@ -215,7 +215,7 @@ final class ConnectingTest extends UnitTestCase
     {
         $server = $this->server()->up();
         self::configure($this->led($server));
-        $descriptors = static fn (): int => count(scandir('/proc/self/fd'));
+        $descriptors = static fn(): int => count(scandir('/proc/self/fd'));
         foreach (self::ways() as [$connect]) {
             $connect();
             [$memory, $open] = [memory_get_usage(), $descriptors()];
@@ -257,7 +257,7 @@ final class ConnectingTest extends UnitTestCase
         });
         pcntl_alarm(1);
         try {
-            $seconds = self::seconds(static fn () => self::thrown(static fn () => $connect()));
+            $seconds = self::seconds(static fn() => self::thrown(static fn() => $connect()));
         } finally {
             pcntl_alarm(0);
             pcntl_signal(SIGALRM, SIG_DFL);
@@ -283,7 +283,7 @@ final class ConnectingTest extends UnitTestCase
         $web = new WebServer($script, ['display_errors' => '0']);
         foreach (['connect', 'hadsn'] as $by) {
             foreach (['memory', 'fatal'] as $how) {
-                self::thrown(static fn () => $web->get(['url' => $bad, 'how' => $how, 'by' => $by]));
+                self::thrown(static fn() => $web->get(['url' => $bad, 'how' => $how, 'by' => $by]));
                 self::assertTrue($web->get(['url' => $good, 'by' => $by]), "$by, $how");
             }
         }
@@ -353,7 +353,7 @@ final class ConnectingTest extends UnitTestCase
         $patroni = $this->cluster(Nodes::leader());
         self::configure($patroni);
 
-        $error = self::thrown(static fn () => new \PDO($dsn, 'app', 'app'));
+        $error = self::thrown(static fn() => new \PDO($dsn, 'app', 'app'));
 
         self::assertSame(\PDOException::class, $error::class);
         self::assertStringContainsString($named, $error->getMessage());

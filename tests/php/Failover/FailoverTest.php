@@ -25,7 +25,7 @@ final class FailoverTest extends LabTestCase
 
     public function testBothRolesAreWhatTheyShouldBe(): void
     {
-        $isReplica = static fn (\PDO $pdo): bool => Lab::ask($pdo, 'SELECT pg_is_in_recovery()');
+        $isReplica = static fn(\PDO $pdo): bool => Lab::ask($pdo, 'SELECT pg_is_in_recovery()');
 
         self::assertFalse($isReplica(HaDsn::connect('app', 'app')));
         self::assertFalse($isReplica(new \PDO('hadsn:', 'app', 'app')));
@@ -85,7 +85,7 @@ final class FailoverTest extends LabTestCase
         $open->beginTransaction();
         Lab::run('switchover');
 
-        $error = self::thrown(static fn () => $open->exec('SELECT 1'));
+        $error = self::thrown(static fn() => $open->exec('SELECT 1'));
         self::assertSame(Verdict::Retry, HaDsn::verdict($error, Phase::InTransaction));
         self::assertSame(Verdict::InDoubt, HaDsn::verdict($error, Phase::Commit));
         foreach ([HaDsn::connect('app', 'app'), new \PDO('hadsn:', 'app', 'app')] as $pdo) {

@@ -28,7 +28,7 @@ final class German
     /** Calls, while libpq's own texts are German in this process, as PHP's setlocale() makes them. */
     public static function speak(callable $call): mixed
     {
-        $before = array_map(static fn (int $category): string => setlocale($category, '0'), self::CATEGORIES);
+        $before = array_map(static fn(int $category): string => setlocale($category, '0'), self::CATEGORIES);
         putenv('LOCPATH=' . self::path());
         try {
             if (setlocale(LC_ALL, self::LOCALE) === false) {

@@ -63,7 +63,7 @@ final class Postgres
         // Its log goes to a file: a pipe that nobody reads would stop it.
         $command = self::asServer(['/bin/sh', '-c', 'exec "$@" >>"$0" 2>&1', $this->log(), ...$command]);
         $this->server = new Process($command, ['LOCPATH' => German::path()], '', $this->data());
-        $this->await(fn (): bool => $this->status() !== null, 'it listens');
+        $this->await(fn(): bool => $this->status() !== null, 'it listens');
 
         return $this;
     }
@@ -72,7 +72,7 @@ final class Postgres
     public function up(array $settings = []): self
     {
         $this->start($settings);
-        $this->await(fn (): bool => $this->takesConnections(), 'it takes connections');
+        $this->await(fn(): bool => $this->takesConnections(), 'it takes connections');
 
         return $this;
     }
@@ -102,7 +102,7 @@ final class Postgres
 
     public function awaitConnections(): void
     {
-        $this->await(fn (): bool => $this->takesConnections(), 'it takes connections');
+        $this->await(fn(): bool => $this->takesConnections(), 'it takes connections');
     }
 
     /** A file in its data folder. */

@@ -8,7 +8,6 @@ use HaDsn;
 use HaDsn\Phase;
 use HaDsn\Tests\Support\Process;
 use HaDsn\Tests\Support\UnitTestCase;
-use HaDsn\Verdict;
 
 /**
  * What hadsn says of errors that a real server, libpq and PDO have made, in English and in German. docs/verdicts.md shows the
@@ -51,7 +50,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         self::assertStringContainsString($text, $error->getMessage());
         self::assertSame($verdicts, self::verdicts($error), $error->getMessage());
 
-        $translated = German::speak(fn (): \PDOException => $this->$provoke(true));
+        $translated = German::speak(fn(): \PDOException => $this->$provoke(true));
         self::assertNotSame(self::withoutPorts($error), self::withoutPorts($translated), 'it is not translated');
         self::assertSame($german ?? $verdicts, self::verdicts($translated), $translated->getMessage());
     }
@@ -94,7 +93,7 @@ final class ProvokedErrorsTest extends UnitTestCase
             $error = new \PDOException("SQLSTATE[$state[1]]: " . trim($cells[2], '`'));
             $error->errorInfo = [$state[1], 7, str_replace('…', '', trim($cells[2], '`'))];
             self::assertSame(array_slice($cells, 3), array_map(
-                static fn (string $verdict): string => ['retry' => 'Retry', 'in_doubt' => 'InDoubt', 'unrelated' => 'Unrelated'][$verdict],
+                static fn(string $verdict): string => ['retry' => 'Retry', 'in_doubt' => 'InDoubt', 'unrelated' => 'Unrelated'][$verdict],
                 self::verdicts($error),
             ), $line);
             ++$rows;
@@ -105,7 +104,7 @@ final class ProvokedErrorsTest extends UnitTestCase
     public function testOnlyAFailoverMakesTheClusterSuspect(): void
     {
         $patroni = $this->cluster(HaDsn\Tests\Support\Nodes::leader());
-        $state = static fn (string $name): string => HaDsn::status()['clusters'][$name]['state'];
+        $state = static fn(string $name): string => HaDsn::status()['clusters'][$name]['state'];
         HaDsn::configure(self::url($patroni), 'one');
         HaDsn::configure(self::url($patroni, 'ttl=9s'), 'other');
         HaDsn::writer('one');
@@ -131,7 +130,7 @@ final class ProvokedErrorsTest extends UnitTestCase
     /** @return list<string> */
     private static function verdicts(\Throwable $error): array
     {
-        return array_map(static fn (Phase $phase): string => HaDsn::verdict($error, $phase)->value, Phase::cases());
+        return array_map(static fn(Phase $phase): string => HaDsn::verdict($error, $phase)->value, Phase::cases());
     }
 
     private function server(bool $isGerman): Postgres
@@ -161,7 +160,7 @@ final class ProvokedErrorsTest extends UnitTestCase
     {
         [$host, $port] = explode(':', self::deadAddress());
 
-        return self::error(static fn () => new \PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app'));
+        return self::error(static fn() => new \PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app'));
     }
 
     private function silent(bool $isGerman): \PDOException
@@ -169,14 +168,14 @@ final class ProvokedErrorsTest extends UnitTestCase
         $proxy = $this->proxy($this->server($isGerman)->up(), Proxy::SILENCE);
         $dsn = 'pgsql:host=' . Proxy::HOST . ";port=$proxy->port;dbname=app";
 
-        return self::error(static fn () => new \PDO($dsn, 'app', 'app', [\PDO::ATTR_TIMEOUT => 2]));
+        return self::error(static fn() => new \PDO($dsn, 'app', 'app', [\PDO::ATTR_TIMEOUT => 2]));
     }
 
     private function slammed(bool $isGerman): \PDOException
     {
         $proxy = $this->proxy($this->server($isGerman)->up(), Proxy::SLAM);
 
-        return self::error(static fn () => self::throughProxy($proxy));
+        return self::error(static fn() => self::throughProxy($proxy));
     }
 
     private function startingUp(bool $isGerman): \PDOException
@@ -186,7 +185,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         // It looks for WAL in an archive that takes its time.
         $server->start(['restore_command' => 'sleep 20; false', 'hot_standby' => 'off', 'wal_level' => 'replica']);
 
-        return self::error(static fn () => $server->connect());
+        return self::error(static fn() => $server->connect());
     }
 
     private function notAccepting(bool $isGerman): \PDOException
@@ -196,7 +195,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         $server->start(['hot_standby' => 'off', 'wal_level' => 'replica']);
         $refusal = null;
         self::await(static function () use ($server, &$refusal): bool {
-            $refusal = self::error(static fn () => $server->connect());
+            $refusal = self::error(static fn() => $server->connect());
 
             return preg_match('/starting up|startet/', $refusal->getMessage()) === 0;
         }, 'it has started');
@@ -209,7 +208,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         $rule = ['OUTPUT', '-d', '127.0.0.42', '-m', 'comment', '--comment', 'hadsn-test', '-j', 'REJECT', '--reject-with', 'icmp-host-unreachable'];
         self::assertSame(0, (new Process(['/usr/sbin/iptables', '-w', '-I', ...$rule]))->wait(20.0)->exitCode);
         try {
-            return self::error(static fn () => new \PDO('pgsql:host=127.0.0.42;dbname=app', 'app', 'app', [\PDO::ATTR_TIMEOUT => 5]));
+            return self::error(static fn() => new \PDO('pgsql:host=127.0.0.42;dbname=app', 'app', 'app', [\PDO::ATTR_TIMEOUT => 5]));
         } finally {
             (new Process(['/usr/sbin/iptables', '-w', '-D', ...$rule]))->wait(20.0);
         }
@@ -227,7 +226,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         $server->up(['ssl' => 'on']);
         $pdo = $server->connect(more: 'sslmode=require');
 
-        return self::error(static fn () => $pdo->exec('SELECT pg_terminate_backend(pg_backend_pid())'));
+        return self::error(static fn() => $pdo->exec('SELECT pg_terminate_backend(pg_backend_pid())'));
     }
 
     private function shuttingDown(bool $isGerman): \PDOException
@@ -255,7 +254,7 @@ final class ProvokedErrorsTest extends UnitTestCase
     {
         $server = $this->server($isGerman)->up(['default_transaction_read_only' => 'on']);
 
-        return self::error(static fn () => $server->connect(more: 'target_session_attrs=read-write'));
+        return self::error(static fn() => $server->connect(more: 'target_session_attrs=read-write'));
     }
 
     private function tooMany(bool $isGerman): \PDOException
@@ -274,14 +273,14 @@ final class ProvokedErrorsTest extends UnitTestCase
     {
         $pdo = $this->server($isGerman)->up(['default_transaction_read_only' => 'on'])->connect();
 
-        return self::error(static fn () => $pdo->exec('CREATE TABLE t ()'));
+        return self::error(static fn() => $pdo->exec('CREATE TABLE t ()'));
     }
 
     private function terminated(bool $isGerman): \PDOException
     {
         $pdo = $this->server($isGerman)->up()->connect();
 
-        return self::error(static fn () => $pdo->exec('SELECT pg_terminate_backend(pg_backend_pid())'));
+        return self::error(static fn() => $pdo->exec('SELECT pg_terminate_backend(pg_backend_pid())'));
     }
 
     private function crashed(bool $isGerman): \PDOException
@@ -290,7 +289,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         [$pdo, $victim] = [$server->connect(), $server->connect()];
         posix_kill((int) $victim->query('SELECT pg_backend_pid()')->fetchColumn(), SIGKILL);
 
-        return self::error(static fn () => $pdo->exec('SELECT pg_sleep(20)'));
+        return self::error(static fn() => $pdo->exec('SELECT pg_sleep(20)'));
     }
 
     private function closed(bool $isGerman): \PDOException
@@ -309,15 +308,15 @@ final class ProvokedErrorsTest extends UnitTestCase
         $pdo = self::throughProxy($proxy);
         $proxy->will($mode);
 
-        return self::error(static fn () => $pdo->exec('SELECT 1'));
+        return self::error(static fn() => $pdo->exec('SELECT 1'));
     }
 
     private function usedAfterwards(bool $isGerman): \PDOException
     {
         $pdo = $this->server($isGerman)->up()->connect();
-        self::error(static fn () => $pdo->exec('SELECT pg_terminate_backend(pg_backend_pid())'));
+        self::error(static fn() => $pdo->exec('SELECT pg_terminate_backend(pg_backend_pid())'));
 
-        return self::error(static fn () => $pdo->exec('SELECT 1'));
+        return self::error(static fn() => $pdo->exec('SELECT 1'));
     }
 
     private function commitNotThere(bool $isGerman): \PDOException
@@ -337,7 +336,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         $pdo = self::throughProxy($this->proxy($server, $mode));
         $pdo->beginTransaction();
         $pdo->exec('INSERT INTO t DEFAULT VALUES');
-        $error = self::error(static fn () => $pdo->commit());
+        $error = self::error(static fn() => $pdo->commit());
         // The same exception, and the opposite is true.
         self::assertSame($isThere ? 1 : 0, (int) $server->connect()->query('SELECT count(*) FROM t')->fetchColumn());
 
@@ -348,14 +347,14 @@ final class ProvokedErrorsTest extends UnitTestCase
     {
         $server = $this->server($isGerman)->up();
 
-        return self::error(static fn () => $server->connect(database: 'nosuch'));
+        return self::error(static fn() => $server->connect(database: 'nosuch'));
     }
 
     private function wrongPassword(bool $isGerman): \PDOException
     {
         $dsn = $this->server($isGerman)->up()->dsn();
 
-        return self::error(static fn () => new \PDO($dsn, 'app', 'wrong'));
+        return self::error(static fn() => new \PDO($dsn, 'app', 'wrong'));
     }
 
     private function duplicate(bool $isGerman): \PDOException
@@ -363,7 +362,7 @@ final class ProvokedErrorsTest extends UnitTestCase
         $pdo = $this->server($isGerman)->up()->connect();
         $pdo->exec('CREATE TABLE t (id int PRIMARY KEY)');
 
-        return self::error(static fn () => $pdo->exec('INSERT INTO t VALUES (1), (1)'));
+        return self::error(static fn() => $pdo->exec('INSERT INTO t VALUES (1), (1)'));
     }
 
     private function serialization(bool $isGerman): \PDOException
@@ -374,6 +373,6 @@ final class ProvokedErrorsTest extends UnitTestCase
         $one->exec('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM t');
         $other->exec('UPDATE t SET n = 2');
 
-        return self::error(static fn () => $one->exec('UPDATE t SET n = 3'));
+        return self::error(static fn() => $one->exec('UPDATE t SET n = 3'));
     }
 }

@@ -15,9 +15,7 @@ final class Pair
      * @param resource      $client
      * @param resource|null $server
      */
-    public function __construct(public readonly mixed $client, public readonly mixed $server)
-    {
-    }
+    public function __construct(public readonly mixed $client, public readonly mixed $server) {}
 }
 
 final class Server
@@ -26,9 +24,7 @@ final class Server
     private array $pairs = [];
 
     /** @param resource $listener */
-    public function __construct(private readonly mixed $listener, private readonly string $target, private readonly string $directory)
-    {
-    }
+    public function __construct(private readonly mixed $listener, private readonly string $target, private readonly string $directory) {}
 
     public function run(): void
     {

@@ -42,7 +42,7 @@ final class ConnectTest extends LabTestCase
     public function testPgConnectTakesConninfo(): void
     {
         HaDsn::configure(strtr(Lab::URL, ['//' => '//app:app@']));
-        $one = static fn (\PgSql\Connection $connection, string $query): mixed => pg_fetch_result(pg_query($connection, $query), 0, 0);
+        $one = static fn(\PgSql\Connection $connection, string $query): mixed => pg_fetch_result(pg_query($connection, $query), 0, 0);
 
         $writer = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
         $reader = pg_connect(HaDsn::conninfo('reader'), PGSQL_CONNECT_FORCE_NEW);
@@ -79,7 +79,7 @@ final class ConnectTest extends LabTestCase
     {
         $dsn = strtr(HaDsn::writer(), [self::host(HaDsn::writer()) => self::replicas()[0]]);
 
-        self::assertThrows(\PDOException::class, static fn () => Lab::connect($dsn), 'read-only');
+        self::assertThrows(\PDOException::class, static fn() => Lab::connect($dsn), 'read-only');
     }
 
     public function testAWrongPasswordIsAnOrdinaryPdoException(): void
@@ -87,14 +87,14 @@ final class ConnectTest extends LabTestCase
         foreach ([HaDsn::writer(), HaDsn::reader()] as $dsn) {
             $thrown = self::assertThrows(
                 \PDOException::class,
-                static fn () => Lab::connect($dsn, 'app', 'wrong'),
+                static fn() => Lab::connect($dsn, 'app', 'wrong'),
                 'password authentication failed for user "app"',
             );
             self::assertNotInstanceOf(HaDsn\Exception::class, $thrown);
         }
         self::assertThrows(
             \PDOException::class,
-            static fn () => Lab::connect(HaDsn::writer(), 'nobody', 'app'),
+            static fn() => Lab::connect(HaDsn::writer(), 'nobody', 'app'),
             'password authentication failed for user "nobody"',
         );
         self::assertSame('fresh', HaDsn::status()['clusters']['default']['state']);
@@ -104,7 +104,7 @@ final class ConnectTest extends LabTestCase
     {
         HaDsn::configure(strtr(Lab::URL, ['/app' => '/missing']));
 
-        self::assertThrows(\PDOException::class, static fn () => Lab::connect(HaDsn::writer()), 'database "missing" does not exist');
+        self::assertThrows(\PDOException::class, static fn() => Lab::connect(HaDsn::writer()), 'database "missing" does not exist');
     }
 
     public function testLibpqOptionsReachTheServer(): void
@@ -159,7 +159,7 @@ final class ConnectTest extends LabTestCase
     /** @return list<string> the addresses of the replicas */
     private static function replicas(): array
     {
-        $replicas = array_filter(Lab::status()['nodes'], static fn (array $node): bool => $node['role'] !== 'leader');
+        $replicas = array_filter(Lab::status()['nodes'], static fn(array $node): bool => $node['role'] !== 'leader');
 
         return array_column($replicas, 'address');
     }

@@ -18,7 +18,7 @@ final class CrashTest extends FailoverTestCase
     protected static function changeTheLeader(string $old, Loop $writer): void
     {
         Lab::run('kill', $old);
-        self::await(static fn (): bool => self::lastServer($writer) !== Lab::address($old), 'another node takes writes', 60.0);
+        self::await(static fn(): bool => self::lastServer($writer) !== Lab::address($old), 'another node takes writes', 60.0);
         Lab::run('start', $old, '--wait');
     }
 

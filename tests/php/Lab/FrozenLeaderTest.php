@@ -27,7 +27,7 @@ final class FrozenLeaderTest extends LabTestCase
         HaDsn::configure("patroni://$address,127.0.0.11,127.0.0.12,127.0.0.13/app?failover_timeout=0s&timeout=10s");
         self::assertSame($address, self::host(HaDsn::writer()));
         $reader = new Loop('reader');
-        self::await(static fn (): bool => count($reader->successes()) >= 20, 'the application reads');
+        self::await(static fn(): bool => count($reader->successes()) >= 20, 'the application reads');
 
         Lab::run('freeze', $old);
         $longest = 0.0;

@@ -26,13 +26,13 @@ final class PartitionTest extends LabTestCase
         HaDsn::configure("patroni://$leader," . implode(',', $others) . '/app?timeout=20s&hedge=200ms');
         Lab::run('partition', 'leader');
 
-        $seconds = self::seconds(static fn () => self::assertSame($leader, self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn() => self::assertSame($leader, self::host(HaDsn::writer())));
         $answeredBy = HaDsn::status()['clusters']['default']['answered_by'];
 
         // Nobody has taken over yet: the others still know the old leader.
         self::assertGreaterThanOrEqual(0.2, $seconds);
         self::assertLessThan(3.0, $seconds);
-        self::assertContains($answeredBy, array_map(static fn (string $host): string => "patroni $host:8008", $others));
+        self::assertContains($answeredBy, array_map(static fn(string $host): string => "patroni $host:8008", $others));
     }
 
     public function testConnectingToAPartitionedNodeEndsInSeconds(): void
@@ -41,7 +41,7 @@ final class PartitionTest extends LabTestCase
         $dsn = HaDsn::reader();
         Lab::run('partition', 'pg' . substr(self::host($dsn), -1));
 
-        $seconds = self::seconds(static fn () => self::assertThrows(\PDOException::class, static fn () => new \PDO($dsn, 'app', 'app')));
+        $seconds = self::seconds(static fn() => self::assertThrows(\PDOException::class, static fn() => new \PDO($dsn, 'app', 'app')));
 
         // PDO's own limit is 30 s.
         self::assertLessThan(10.0, $seconds);

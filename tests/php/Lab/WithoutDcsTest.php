@@ -55,7 +55,7 @@ final class WithoutDcsTest extends LabTestCase
             return self::server($pdo) === self::host(HaDsn::writer());
         }, 'writing resumes', 60.0);
         self::await(
-            static fn (): bool => HaDsn::writer() !== '' && HaDsn::status()['clusters']['default']['error'] === null,
+            static fn(): bool => HaDsn::writer() !== '' && HaDsn::status()['clusters']['default']['error'] === null,
             'the trouble is over',
         );
     }

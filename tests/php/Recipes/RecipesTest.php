@@ -86,7 +86,7 @@ final class RecipesTest extends UnitTestCase
                 echo $e->getMessage(), "\n";
             }
             PHP));
-        self::await(fn (): bool => is_file("{$this->directory->path}/half"), 'it is in the middle');
+        self::await(fn(): bool => is_file("{$this->directory->path}/half"), 'it is in the middle');
         $this->theLeaderDies();
         $this->directory->write('dead', '');
         $outcome = $process->wait(60.0);
@@ -104,14 +104,14 @@ final class RecipesTest extends UnitTestCase
             }
         }
         $process = $this->php($this->recipe('A worker'));
-        self::await(fn (): bool => count(self::visits($this->old)) === 20, 'the first jobs are done');
+        self::await(fn(): bool => count(self::visits($this->old)) === 20, 'the first jobs are done');
         $this->theLeaderDies();
-        self::await(fn (): bool => count(self::visits($this->new)) === 20, 'the worker goes on', 40.0);
+        self::await(fn(): bool => count(self::visits($this->new)) === 20, 'the worker goes on', 40.0);
         $process->signal(SIGTERM);
         $outcome = $process->wait(10.0);
 
         self::assertSame(0, $outcome->exitCode, $outcome->stderr);
-        self::assertSame(array_map(static fn (int $job): string => "1-$job", range(1, 20)), self::visits($this->new));
+        self::assertSame(array_map(static fn(int $job): string => "1-$job", range(1, 20)), self::visits($this->new));
         self::assertSame(0, $this->new->connect()->query('SELECT count(*) FROM job')->fetchColumn());
     }
 

@@ -56,8 +56,8 @@ final class MutualTlsTest extends SourcesTestCase
             default => self::patroniCertificate($certificate),
         });
 
-        $reasons = array_map(static fn (string $node): string => sprintf("$server: $reason", $node), explode(',', self::NODES));
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), ...$reasons);
+        $reasons = array_map(static fn(string $node): string => sprintf("$server: $reason", $node), explode(',', self::NODES));
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), ...$reasons);
     }
 
     /** @return iterable<string, array{string, string|null, string, string}> */
@@ -75,7 +75,7 @@ final class MutualTlsTest extends SourcesTestCase
         $certificate = 'sslcert=' . rawurlencode(Lab::certificate('client.pem'));
         self::discover(self::BY_SQL, "$certificate&sslkey=" . rawurlencode(Lab::certificate('client.key')));
 
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), 'client.key: others may read this key');
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), 'client.key: others may read this key');
     }
 
     /** The options that name a certificate and its key for the REST API. */

@@ -38,7 +38,7 @@ final class PatroniTlsTest extends SourcesTestCase
 
         $thrown = self::assertThrows(
             HaDsn\DiscoveryException::class,
-            static fn () => HaDsn::writer(),
+            static fn() => HaDsn::writer(),
             "patroni {$patroni->address($host)}: TLS: the certificate ",
             ...$reasons,
         );
@@ -49,7 +49,7 @@ final class PatroniTlsTest extends SourcesTestCase
     /** @return iterable<string, list<string>> */
     public static function badCertificates(): iterable
     {
-        $by = static fn (string $authority): string => 'patroni_cafile=' . rawurlencode(Lab::certificate($authority));
+        $by = static fn(string $authority): string => 'patroni_cafile=' . rawurlencode(Lab::certificate($authority));
         foreach (['127.0.0.1', 'localhost'] as $host) {
             yield "$host: of another authority" => ['foreign.pem', $host, $by('ca.pem'), 'an issuer that patroni_cafile'];
             yield "$host: expired" => ['expired.pem', $host, $by('ca.pem'), 'has expired (not after 20'];
@@ -64,13 +64,13 @@ final class PatroniTlsTest extends SourcesTestCase
     {
         self::discover(self::BY_PATRONI, 'patroni_cafile=' . rawurlencode(Lab::certificate('other-ca.pem')));
         $reasons = array_map(
-            static fn (string $node): string => "patroni $node:8008: TLS: the certificate is signed by an issuer",
+            static fn(string $node): string => "patroni $node:8008: TLS: the certificate is signed by an issuer",
             explode(',', self::NODES),
         );
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), ...$reasons);
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), ...$reasons);
 
         HaDsn::configure(self::BY_PATRONI);
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), 'TLS: the certificate ', 'issuer');
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), 'TLS: the certificate ', 'issuer');
     }
 
     /**
@@ -116,20 +116,20 @@ final class PatroniTlsTest extends SourcesTestCase
         $url = "patroni+https://{$patroni->address()}/app";
 
         self::discover($url, self::itsAuthority());
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), 'answered 401', 'patroni_password are needed');
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), 'answered 401', 'patroni_password are needed');
         self::discover($url, self::itsAuthority() . '&patroni_user=ada&patroni_password=hunter2');
-        $thrown = self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), 'answered 401', 'not accepted');
+        $thrown = self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), 'answered 401', 'not accepted');
         self::assertStringNotContainsString('hunter2', $thrown->getMessage());
     }
 
     public function testTheWrongSchemeIsNamed(): void
     {
         HaDsn::configure(Lab::URL);
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => self::writerNow(), 'if it speaks TLS, write patroni+https://');
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => self::writerNow(), 'if it speaks TLS, write patroni+https://');
 
         $plain = $this->cluster(...Nodes::healthy());
         self::discover("patroni+https://{$plain->address()}/app", 'timeout=500ms');
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), 'is it patroni:// instead');
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), 'is it patroni:// instead');
     }
 
     public function testTheCertificateOfPostgresqlIsCheckedByTheSourcesWord(): void
@@ -137,7 +137,7 @@ final class PatroniTlsTest extends SourcesTestCase
         self::discover(self::BY_PATRONI, 'sslrootcert=' . rawurlencode(Lab::certificate('other-ca.pem')));
 
         $seconds = self::seconds(static function (): void {
-            $thrown = self::assertThrows(\PDOException::class, static fn () => HaDsn::connect('app', 'app'), 'certificate');
+            $thrown = self::assertThrows(\PDOException::class, static fn() => HaDsn::connect('app', 'app'), 'certificate');
             self::assertNotInstanceOf(HaDsn\Exception::class, $thrown);
         });
         self::assertLessThan(self::SOON, $seconds, 'waiting would not help');

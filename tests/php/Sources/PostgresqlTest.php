@@ -34,7 +34,7 @@ final class PostgresqlTest extends SourcesTestCase
         self::assertSame(Lab::address($status['leader']), $topology->leader?->host);
         self::assertCount(3, $topology->members);
         foreach ($topology->members as $member) {
-            [$node] = array_values(array_filter($status['nodes'], static fn (array $node): bool => $node['address'] === $member->host));
+            [$node] = array_values(array_filter($status['nodes'], static fn(array $node): bool => $node['address'] === $member->host));
             self::assertSame(
                 ["{$node['address']}:5432", $node['role'], $node['state'], $node['timeline'], 5432],
                 [$member->name, $member->role, $member->state, $member->timeline, $member->port],
@@ -81,10 +81,10 @@ final class PostgresqlTest extends SourcesTestCase
         self::discover(strtr(self::BY_SQL, ['app:app@' => 'app:hunter2@']));
 
         $reasons = array_map(
-            static fn (string $node): string => "postgresql $node:5432: rejects the password of \"app\" (28P01)",
+            static fn(string $node): string => "postgresql $node:5432: rejects the password of \"app\" (28P01)",
             explode(',', self::NODES),
         );
-        $thrown = self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), ...$reasons);
+        $thrown = self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), ...$reasons);
         self::assertStringNotContainsString('hunter2', $thrown->getMessage());
     }
 
@@ -94,7 +94,7 @@ final class PostgresqlTest extends SourcesTestCase
         [$dead, $frozen] = Lab::replicas();
         // All three in each order: who comes first must not matter.
         $orders = [[$dead, $frozen, $leader], [$leader, $dead, $frozen], [$frozen, $leader, $dead]];
-        $url = static fn (array $nodes): string => 'postgresql://app:app@' . implode(',', array_map(Lab::address(...), $nodes)) . '/app';
+        $url = static fn(array $nodes): string => 'postgresql://app:app@' . implode(',', array_map(Lab::address(...), $nodes)) . '/app';
         Lab::run('kill', $dead);
         try {
             foreach ($orders as $order) {
@@ -108,7 +108,7 @@ final class PostgresqlTest extends SourcesTestCase
             Lab::run('freeze', $frozen);
             foreach ($orders as $order) {
                 self::discover($url($order));
-                $seconds = self::seconds(static fn () => self::assertSame(Lab::address($leader), self::host(HaDsn::writer())));
+                $seconds = self::seconds(static fn() => self::assertSame(Lab::address($leader), self::host(HaDsn::writer())));
                 self::assertLessThan(1.0, $seconds, 'a frozen server costs no timeout');
                 self::assertSame(Lab::address($leader), self::server(Lab::connect(HaDsn::reader())), 'when no replica is left');
             }
@@ -116,7 +116,7 @@ final class PostgresqlTest extends SourcesTestCase
             self::discover($url([$dead, $frozen]), 'timeout=1s');
             self::assertThrows(
                 HaDsn\DiscoveryException::class,
-                static fn () => HaDsn::writer(),
+                static fn() => HaDsn::writer(),
                 'postgresql ' . Lab::address($dead) . ':5432: connection refused',
                 'postgresql ' . Lab::address($frozen) . ':5432: no answer within 1s, though it accepts connections',
             );

@@ -34,7 +34,7 @@ final class PromotedDrTest extends SourcesTestCase
         foreach (array_keys($clusters) as $cluster) {
             HaDsn::invalidate($cluster);
             self::assertSame(self::DR, self::server(Lab::connect(HaDsn::reader($cluster))), "$cluster: reads go on");
-            self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer($cluster));
+            self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer($cluster));
         }
 
         Lab::run('promote-dr');
@@ -66,7 +66,7 @@ final class PromotedDrTest extends SourcesTestCase
         foreach (self::SITES as $node) {
             Lab::run('start', $node);
         }
-        self::await(static fn (): bool => Lab::status()['leader'] !== null, 'the primary site has a leader again', 60.0);
+        self::await(static fn(): bool => Lab::status()['leader'] !== null, 'the primary site has a leader again', 60.0);
         $writers = [];
         for ($i = 0; $i < 5; ++$i) {
             foreach (self::$clusters as $cluster) {

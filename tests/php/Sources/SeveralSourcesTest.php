@@ -42,7 +42,7 @@ final class SeveralSourcesTest extends SourcesTestCase
 
         self::assertThrows(
             HaDsn\DiscoveryException::class,
-            static fn () => HaDsn::writer(),
+            static fn() => HaDsn::writer(),
             '_patroni._tcp.nothing.' . Lab::ZONE,
             'postgresql ' . self::NOBODY . ':5432: connection refused',
         );
@@ -85,7 +85,7 @@ final class SeveralSourcesTest extends SourcesTestCase
     {
         self::discover('patroni+https://' . self::DR . '/app', 'failover_timeout=0s');
 
-        self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer(), 'standby');
+        self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer(), 'standby');
         self::assertSame(self::DR, self::server(Lab::connect(HaDsn::reader())));
     }
 }

@@ -27,9 +27,7 @@ abstract class SourcesTestCase extends LabTestCase
 
     private static int $number = 0;
 
-    protected function setUp(): void
-    {
-    }
+    protected function setUp(): void {}
 
     /**
      * Makes the source URLs the default cluster, and one that nothing is known of yet: what a process remembers of a cluster
@@ -58,7 +56,7 @@ abstract class SourcesTestCase extends LabTestCase
             [$name, $value] = explode('=', $option, 2);
             $all[$name] = $value;
         }
-        $pairs = array_map(static fn (string $name, string $value): string => "$name=$value", array_keys($all), $all);
+        $pairs = array_map(static fn(string $name, string $value): string => "$name=$value", array_keys($all), $all);
 
         return trim("$first?" . implode('&', $pairs) . " $rest");
     }

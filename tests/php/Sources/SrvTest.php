@@ -68,10 +68,10 @@ final class SrvTest extends SourcesTestCase
         self::discover(self::BY_PATRONI_SRV, $authority);
 
         $reasons = array_map(
-            static fn (string $node): string => "patroni $node." . Lab::ZONE . ':8008: TLS: the certificate is signed by an issuer',
+            static fn(string $node): string => "patroni $node." . Lab::ZONE . ':8008: TLS: the certificate is signed by an issuer',
             ['pg1', 'pg2', 'pg3'],
         );
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), ...$reasons);
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), ...$reasons);
     }
 
     public function testTheRecordOfTheLeaderLeadsToIt(): void
@@ -88,7 +88,7 @@ final class SrvTest extends SourcesTestCase
     {
         self::discover('patroni+https+srv://nothing.' . Lab::ZONE . '/app');
 
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), '_patroni._tcp.nothing.' . Lab::ZONE);
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), '_patroni._tcp.nothing.' . Lab::ZONE);
     }
 
     public function testInASwitchoverTheWriterMoves(): void
@@ -121,13 +121,13 @@ final class SrvTest extends SourcesTestCase
         Lab::run('dns-stop');
         usleep(self::OLD);
 
-        $seconds = self::seconds(static fn () => self::assertSame($writer, self::writerNow()));
+        $seconds = self::seconds(static fn() => self::assertSame($writer, self::writerNow()));
         self::assertLessThan(1.0, $seconds, 'it does not take the time of a look');
         self::assertSame(['fresh', null], [self::status()['state'], self::status()['error']]);
         self::assertTrue(self::isReplica(Lab::connect(HaDsn::reader())));
 
         self::discover($url);
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), '.' . Lab::ZONE, Lab::NAME_SERVER);
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), '.' . Lab::ZONE, Lab::NAME_SERVER);
         Lab::run('dns-start');
         self::assertSame(self::addressOf($writer), self::addressOf(self::writerNow()));
     }
@@ -162,7 +162,7 @@ final class SrvTest extends SourcesTestCase
             self::publish($replica);
             self::discover(self::BY_LEADER, 'failover_timeout=0s');
 
-            self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer(), "postgresql $replica." . Lab::ZONE . ':5432');
+            self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer(), "postgresql $replica." . Lab::ZONE . ':5432');
             self::assertSame(Lab::address($replica), self::addressOf(HaDsn::reader()), 'it is read from');
         } finally {
             self::publish($leader);

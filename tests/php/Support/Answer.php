@@ -15,8 +15,7 @@ final class Answer
         private readonly float $interval = 0.0,
         private readonly bool $hold = false,
         private readonly bool $slam = false,
-    ) {
-    }
+    ) {}
 
     /**
      * A cluster of these members, as Patroni describes it.

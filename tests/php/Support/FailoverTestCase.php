@@ -45,13 +45,13 @@ abstract class FailoverTestCase extends LabTestCase
         $writer = new Loop('writer', script: static::SCRIPT);
         $reader = new Loop('reader', script: static::SCRIPT);
         self::await(
-            static fn (): bool => $writer->successesAt(self::$old) >= 50 && count($reader->successes()) >= 20,
+            static fn(): bool => $writer->successesAt(self::$old) >= 50 && count($reader->successes()) >= 20,
             'both applications work',
         );
         static::changeTheLeader(self::$old, $writer);
-        self::await(static fn (): bool => Lab::status()['leader'] !== null, 'there is a leader');
+        self::await(static fn(): bool => Lab::status()['leader'] !== null, 'there is a leader');
         self::$new = Lab::leader();
-        self::await(static fn (): bool => $writer->successesAt(self::$new) >= 50, 'writing goes on');
+        self::await(static fn(): bool => $writer->successesAt(self::$new) >= 50, 'writing goes on');
         self::$outcomes = [$writer->end(), $reader->end()];
         self::$writes = $writer->turns();
         self::$reads = $reader->turns();
@@ -111,7 +111,7 @@ abstract class FailoverTestCase extends LabTestCase
         self::assertGreaterThan(50, count(self::$reads));
         self::assertLessThan(3.0, max(array_column(self::$reads, 'seconds')), 'the longest of them, in seconds');
         $pauses = array_map(
-            static fn (array $one, array $next): float => $next['at'] - $one['at'],
+            static fn(array $one, array $next): float => $next['at'] - $one['at'],
             array_slice(self::$reads, 0, -1),
             array_slice(self::$reads, 1),
         );

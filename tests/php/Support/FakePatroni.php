@@ -57,7 +57,7 @@ final class FakePatroni
     /** The next requests are answered one by one; the last answer stays. */
     public function answersInTurn(Answer ...$answers): void
     {
-        $turns = array_map(static fn (Answer $answer): array => $answer->toArray(), array_values($answers));
+        $turns = array_map(static fn(Answer $answer): array => $answer->toArray(), array_values($answers));
         // A file is never seen half written.
         $file = $this->directory->write('next', serialize(['version' => ++$this->version, 'turns' => $turns]));
         rename($file, "{$this->directory->path}/answers");

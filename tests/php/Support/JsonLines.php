@@ -23,6 +23,6 @@ final class JsonLines
         // The last one is empty, or still being written.
         array_pop($lines);
 
-        return array_map(static fn (string $line): array => json_decode($line, true, 16, JSON_THROW_ON_ERROR), $lines);
+        return array_map(static fn(string $line): array => json_decode($line, true, 16, JSON_THROW_ON_ERROR), $lines);
     }
 }

@@ -31,7 +31,7 @@ final class Lab
     {
         if (!self::$isOurs && self::try('status', '--json')->exitCode !== 0) {
             self::$isOurs = true;
-            register_shutdown_function(static fn () => self::try('down'));
+            register_shutdown_function(static fn() => self::try('down'));
         }
         self::run('up', ...($synchronous ? ['--sync'] : []), ...$options);
     }

@@ -40,7 +40,7 @@ final class Loop
      */
     public function successes(): array
     {
-        return array_values(array_filter($this->turns(), static fn (array $turn): bool => $turn['error'] === null));
+        return array_values(array_filter($this->turns(), static fn(array $turn): bool => $turn['error'] === null));
     }
 
     /** How many went well at a server (a node's name) so far. */

@@ -54,6 +54,6 @@ final class Nodes
             'timeline' => 3,
         ];
 
-        return array_filter($member, static fn (mixed $value): bool => $value !== null);
+        return array_filter($member, static fn(mixed $value): bool => $value !== null);
     }
 }

@@ -13,8 +13,7 @@ final class Outcome
         public readonly int $exitCode,
         public readonly string $stdout,
         public readonly string $stderr,
-    ) {
-    }
+    ) {}
 
     /**
      * Its standard output as JSON.

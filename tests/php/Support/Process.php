@@ -32,7 +32,7 @@ final class Process
         // proc_open() leaves out what is empty.
         $empty = array_keys($environment, '', true);
         if ($empty !== []) {
-            $command = ['/usr/bin/env', ...array_map(static fn (string $name): string => "$name=", $empty), ...$command];
+            $command = ['/usr/bin/env', ...array_map(static fn(string $name): string => "$name=", $empty), ...$command];
         }
         $handle = proc_open($command, [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']], $this->pipes, $directory, $environment + $usual);
         if (!is_resource($handle)) {
@@ -167,6 +167,6 @@ final class Process
 
     private function name(): string
     {
-        return implode(' ', array_map(static fn (string $part): string => mb_strimwidth($part, 0, 60, '…'), $this->command));
+        return implode(' ', array_map(static fn(string $part): string => mb_strimwidth($part, 0, 60, '…'), $this->command));
     }
 }

@@ -57,7 +57,7 @@ abstract class UnitTestCase extends TestCase
     protected static function url(FakePatroni|string|array $endpoints, string $options = '', string $database = 'app'): string
     {
         $addresses = array_map(
-            static fn (FakePatroni|string $one): string => $one instanceof FakePatroni ? $one->address() : $one,
+            static fn(FakePatroni|string $one): string => $one instanceof FakePatroni ? $one->address() : $one,
             is_array($endpoints) ? $endpoints : [$endpoints],
         );
 

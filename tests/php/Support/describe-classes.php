@@ -12,7 +12,7 @@ function classes(?string $directory): array
 {
     if ($directory === null) {
         return array_values(array_map(
-            static fn (ReflectionClass $class): string => $class->getName(),
+            static fn(ReflectionClass $class): string => $class->getName(),
             (new ReflectionExtension('hadsn'))->getClasses(),
         ));
     }
@@ -34,8 +34,8 @@ function classes(?string $directory): array
 /** @return array<string, mixed> */
 function describeClass(ReflectionClass $class): array
 {
-    $own = static fn (ReflectionMethod|ReflectionProperty|ReflectionClassConstant $member): bool =>
-        $member->getDeclaringClass()->getName() === $class->getName();
+    $own = static fn(ReflectionMethod|ReflectionProperty|ReflectionClassConstant $member): bool
+        => $member->getDeclaringClass()->getName() === $class->getName();
     $interfaces = $class->getInterfaceNames();
     sort($interfaces);
 
@@ -99,7 +99,7 @@ function describeParameter(ReflectionParameter $parameter): array
 function attributes(ReflectionClass|ReflectionClassConstant|ReflectionProperty|ReflectionMethod|ReflectionParameter $of): array
 {
     $names = array_map(
-        static fn (ReflectionAttribute $attribute): string => $attribute->getName() . json_encode($attribute->getArguments()),
+        static fn(ReflectionAttribute $attribute): string => $attribute->getName() . json_encode($attribute->getArguments()),
         $of->getAttributes(),
     );
     sort($names);

@@ -19,9 +19,7 @@ final class Connection
     public bool $hold = false;
 
     /** @param resource $socket */
-    public function __construct(public readonly mixed $socket, public bool $isReady)
-    {
-    }
+    public function __construct(public readonly mixed $socket, public bool $isReady) {}
 }
 
 final class Server
@@ -38,8 +36,7 @@ final class Server
         private readonly mixed $listener,
         private readonly string $directory,
         private readonly ?string $certificate,
-    ) {
-    }
+    ) {}
 
     public function run(): void
     {

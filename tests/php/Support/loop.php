@@ -14,9 +14,7 @@ final class Loop
     private int $number = 0;
 
     /** @param resource $log */
-    public function __construct(private readonly string $role, private readonly mixed $log)
-    {
-    }
+    public function __construct(private readonly string $role, private readonly mixed $log) {}
 
     public function run(): void
     {

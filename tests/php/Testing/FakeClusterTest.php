@@ -22,8 +22,8 @@ final class FakeClusterTest extends TestingTestCase
 
         self::assertSame('pg1', $cluster->leader());
         self::assertSame('pg1', $topology->leader?->name);
-        self::assertSame(['leader', 'replica', 'replica'], array_map(static fn (HaDsn\Member $one): string => $one->role, $topology->members));
-        self::assertSame(['running', 'streaming', 'streaming'], array_map(static fn (HaDsn\Member $one): string => $one->state, $topology->members));
+        self::assertSame(['leader', 'replica', 'replica'], array_map(static fn(HaDsn\Member $one): string => $one->role, $topology->members));
+        self::assertSame(['running', 'streaming', 'streaming'], array_map(static fn(HaDsn\Member $one): string => $one->state, $topology->members));
         self::assertSame("pgsql:host=127.0.0.1;port={$this->port($cluster, 'pg1')};", substr(HaDsn::writer(), 0, 32));
         self::assertNotNull(HaDsn::topology()->systemIdentifier, 'the leader was asked itself');
     }
@@ -38,7 +38,7 @@ final class FakeClusterTest extends TestingTestCase
         ]);
 
         self::assertSame('fd00::1', HaDsn::topology()->leader?->host);
-        self::assertSame([null, 0, null, 4096], array_map(static fn (HaDsn\Member $one): ?int => $one->lag, HaDsn::topology()->members));
+        self::assertSame([null, 0, null, 4096], array_map(static fn(HaDsn\Member $one): ?int => $one->lag, HaDsn::topology()->members));
         self::assertSame('sync_standby', HaDsn::topology()->members[1]->role);
         self::assertSame(['noloadbalance' => true], HaDsn::topology()->members[2]->tags);
         self::assertSame('10.0.0.2', self::host(HaDsn::reader(maxLag: 100)));
@@ -107,7 +107,7 @@ final class FakeClusterTest extends TestingTestCase
         HaDsn::invalidate();
 
         self::assertNull($cluster->leader());
-        self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer());
+        self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer());
         self::assertStringContainsString(';port=', HaDsn::reader());
 
         $cluster->elect('pg3');
@@ -118,11 +118,11 @@ final class FakeClusterTest extends TestingTestCase
     {
         $cluster = $this->fake(options: ['timeout' => '300ms', 'max_stale' => '0s']);
         $cluster->slow(0.1);
-        self::assertGreaterThan(0.1, self::seconds(static fn () => HaDsn::writer()));
+        self::assertGreaterThan(0.1, self::seconds(static fn() => HaDsn::writer()));
 
         $cluster->slow(INF);
         HaDsn::invalidate();
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), '127.0.0.1');
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), '127.0.0.1');
 
         $cluster->slow(INF, 'pg1');
         $cluster->slow(0.0, 'pg2');
@@ -156,7 +156,7 @@ final class FakeClusterTest extends TestingTestCase
     public function testConnectingSaysThatThereIsNoDatabase(): void
     {
         $this->fake();
-        $seconds = self::seconds(static fn () => self::assertThrows(\PDOException::class, static fn () => HaDsn::connect('app', 'app'), 'FakeCluster::inFrontOf()'));
+        $seconds = self::seconds(static fn() => self::assertThrows(\PDOException::class, static fn() => HaDsn::connect('app', 'app'), 'FakeCluster::inFrontOf()'));
         self::assertLessThan(self::SOON, $seconds);
     }
 
@@ -185,7 +185,7 @@ final class FakeClusterTest extends TestingTestCase
      */
     public function testAMistakeIsNamed(callable $call, string ...$texts): void
     {
-        $thrown = self::thrown(fn () => $call($this->ending(FakeCluster::start())));
+        $thrown = self::thrown(fn() => $call($this->ending(FakeCluster::start())));
         self::assertInstanceOf(\LogicException::class, $thrown);
         foreach ($texts as $text) {
             self::assertStringContainsString($text, $thrown->getMessage());
@@ -195,9 +195,9 @@ final class FakeClusterTest extends TestingTestCase
     /** @return iterable<string, array<int, mixed>> */
     public static function mistakes(): iterable
     {
-        yield 'an unknown member' => [static fn (FakeCluster $cluster) => $cluster->switchover('pg9'), '"pg9"', 'pg1, pg2, pg3'];
-        yield 'the leader itself' => [static fn (FakeCluster $cluster) => $cluster->switchover('pg1'), '"pg1"', 'leads already'];
-        yield 'an address of nobody' => [static fn (FakeCluster $cluster) => $cluster->address('pg9'), '"pg9"'];
+        yield 'an unknown member' => [static fn(FakeCluster $cluster) => $cluster->switchover('pg9'), '"pg9"', 'pg1, pg2, pg3'];
+        yield 'the leader itself' => [static fn(FakeCluster $cluster) => $cluster->switchover('pg1'), '"pg1"', 'leads already'];
+        yield 'an address of nobody' => [static fn(FakeCluster $cluster) => $cluster->address('pg9'), '"pg9"'];
         yield 'one that is down' => [
             static function (FakeCluster $cluster): void {
                 $cluster->stopMember('pg2');
@@ -228,19 +228,19 @@ final class FakeClusterTest extends TestingTestCase
             },
             'was stopped',
         ];
-        yield 'no statement' => [static fn (FakeCluster $cluster) => $cluster->before(' '), 'a statement to wait for'];
-        yield 'no number' => [static fn (FakeCluster $cluster) => $cluster->before('COMMIT', 0), 'nth 0'];
-        yield 'the same name twice' => [static fn () => FakeCluster::start(new FakeMember('a'), new FakeMember('a')), 'same name', 'a, a'];
-        yield 'an address in front of a server' => [static fn () => FakeCluster::inFrontOf('127.0.0.1', 5432, new FakeMember('a', host: '10.0.0.1')), '10.0.0.1'];
-        yield 'an unknown role' => [static fn () => new FakeMember('a', 'leader'), '"leader"'];
-        yield 'a negative lag' => [static fn () => new FakeMember('a', lag: -1), '-1'];
-        yield 'no name' => [static fn () => new FakeMember(''), 'name'];
+        yield 'no statement' => [static fn(FakeCluster $cluster) => $cluster->before(' '), 'a statement to wait for'];
+        yield 'no number' => [static fn(FakeCluster $cluster) => $cluster->before('COMMIT', 0), 'nth 0'];
+        yield 'the same name twice' => [static fn() => FakeCluster::start(new FakeMember('a'), new FakeMember('a')), 'same name', 'a, a'];
+        yield 'an address in front of a server' => [static fn() => FakeCluster::inFrontOf('127.0.0.1', 5432, new FakeMember('a', host: '10.0.0.1')), '10.0.0.1'];
+        yield 'an unknown role' => [static fn() => new FakeMember('a', 'leader'), '"leader"'];
+        yield 'a negative lag' => [static fn() => new FakeMember('a', lag: -1), '-1'];
+        yield 'no name' => [static fn() => new FakeMember(''), 'name'];
     }
 
     public function testAServerThatIsNotThereIsNamedAtOnce(): void
     {
         [$host, $port] = explode(':', self::deadAddress());
-        self::assertThrows(\RuntimeException::class, static fn () => FakeCluster::inFrontOf($host, (int) $port), "$host:$port", 'Connection refused');
+        self::assertThrows(\RuntimeException::class, static fn() => FakeCluster::inFrontOf($host, (int) $port), "$host:$port", 'Connection refused');
     }
 
     public function testItEndsWithItsObject(): void
@@ -263,7 +263,7 @@ final class FakeClusterTest extends TestingTestCase
             $process->signal(SIGKILL);
         }
         $process->wait(20.0);
-        self::await(static fn (): bool => self::isRefused($address), 'nobody listens');
+        self::await(static fn(): bool => self::isRefused($address), 'nobody listens');
         self::assertTrue(self::isRefused($address));
     }
 
@@ -339,6 +339,6 @@ final class FakeClusterTest extends TestingTestCase
     {
         [$host, $port] = explode(':', $address);
 
-        return str_contains(self::pdoError(static fn () => new \PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app'))->getMessage(), 'Connection refused');
+        return str_contains(self::pdoError(static fn() => new \PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app'))->getMessage(), 'Connection refused');
     }
 }

@@ -36,7 +36,7 @@ final class InFrontOfTest extends TestingTestCase
         self::assertTrue(self::scalar($reader, 'SELECT pg_is_in_recovery()'));
         self::assertSame([['pg_is_in_recovery' => true]], $reader->query('select pg_is_in_recovery();')->fetchAll(PDO::FETCH_ASSOC));
         self::assertSame(1, self::scalar($reader, 'SELECT count(*) FROM entry WHERE pg_catalog.pg_is_in_recovery()'));
-        $error = self::pdoError(static fn () => $reader->exec(self::INSERT . '(2)'));
+        $error = self::pdoError(static fn() => $reader->exec(self::INSERT . '(2)'));
         self::assertSame('25006', $error->errorInfo[0]);
         self::assertStringContainsString('cannot execute INSERT in a read-only transaction', $error->getMessage());
     }
@@ -46,7 +46,7 @@ final class InFrontOfTest extends TestingTestCase
         $cluster = $this->inFrontOfOurs();
         $dsn = strtr(HaDsn::writer(), [explode(':', $cluster->address('pg1'))[1] => explode(':', $cluster->address('pg2'))[1]]);
 
-        self::assertStringContainsString('session is read-only', self::pdoError(static fn () => new PDO($dsn, 'app', 'app'))->getMessage());
+        self::assertStringContainsString('session is read-only', self::pdoError(static fn() => new PDO($dsn, 'app', 'app'))->getMessage());
     }
 
     public function testAPositionIsReadFromAReplicaThatHasIt(): void
@@ -74,10 +74,10 @@ final class InFrontOfTest extends TestingTestCase
         $pdo = self::connect();
         $cluster->switchover();
 
-        $error = self::pdoError(static fn () => $pdo->exec(self::INSERT . '(1)'));
+        $error = self::pdoError(static fn() => $pdo->exec(self::INSERT . '(1)'));
         self::assertSameError(PdoErrors::terminated(), $error);
         self::assertSame([Fate::NotSent], self::fates($cluster, 'INSERT'));
-        self::assertSameError(PdoErrors::noConnection(), self::pdoError(static fn () => $pdo->exec('SELECT 1')));
+        self::assertSameError(PdoErrors::noConnection(), self::pdoError(static fn() => $pdo->exec('SELECT 1')));
     }
 
     public function testALeaderThatCrashedSaysNothingAndThenRefuses(): void
@@ -87,9 +87,9 @@ final class InFrontOfTest extends TestingTestCase
         $dsn = HaDsn::writer();
         $cluster->crash();
 
-        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn () => $pdo->exec(self::INSERT . '(1)')));
+        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn() => $pdo->exec(self::INSERT . '(1)')));
         [$host, $port] = explode(':', $cluster->address('pg1'));
-        self::assertSameError(PdoErrors::refused($host, (int) $port), self::pdoError(static fn () => new PDO($dsn, 'app', 'app')));
+        self::assertSameError(PdoErrors::refused($host, (int) $port), self::pdoError(static fn() => new PDO($dsn, 'app', 'app')));
     }
 
     public function testTheOldLeaderStartsUpWhileNobodyLeads(): void
@@ -99,10 +99,10 @@ final class InFrontOfTest extends TestingTestCase
         $cluster->switchover(seconds: 30.0);
 
         [$host, $port] = explode(':', $cluster->address('pg1'));
-        self::assertSameError(PdoErrors::startingUp($host, (int) $port), self::pdoError(static fn () => new PDO($dsn, 'app', 'app')));
+        self::assertSameError(PdoErrors::startingUp($host, (int) $port), self::pdoError(static fn() => new PDO($dsn, 'app', 'app')));
         self::assertNull($cluster->leader());
         $cluster->elect();
-        self::assertSameError(PdoErrors::notTheLeader($host, (int) $port), self::pdoError(static fn () => new PDO($dsn, 'app', 'app')));
+        self::assertSameError(PdoErrors::notTheLeader($host, (int) $port), self::pdoError(static fn() => new PDO($dsn, 'app', 'app')));
     }
 
     public function testConnectWaitsForTheNewLeader(): void
@@ -128,7 +128,7 @@ final class InFrontOfTest extends TestingTestCase
         $pdo = self::connect();
         self::insert($pdo, 1, $isPrepared);
 
-        self::assertSameError($expected(), self::pdoError(static fn () => self::insert($pdo, 2, $isPrepared)));
+        self::assertSameError($expected(), self::pdoError(static fn() => self::insert($pdo, 2, $isPrepared)));
         self::assertSame([1], self::entries());
         self::assertSame([], $cluster->armed());
         $fates = self::fates($cluster, 'INSERT INTO entry');
@@ -159,7 +159,7 @@ final class InFrontOfTest extends TestingTestCase
         $cluster->after('INSERT INTO entry')->$change();
         $pdo = self::connect();
 
-        self::assertSameError($expected(), self::pdoError(static fn () => self::insert($pdo, 1, $isPrepared)));
+        self::assertSameError($expected(), self::pdoError(static fn() => self::insert($pdo, 1, $isPrepared)));
         self::assertSame([1], self::entries());
         self::assertSame([Fate::Unanswered], self::fates($cluster, 'INSERT INTO entry'));
     }
@@ -181,7 +181,7 @@ final class InFrontOfTest extends TestingTestCase
         $pdo = self::connect();
 
         self::assertSame(1, $pdo->exec(self::INSERT . '(1)'));
-        self::assertSame('25006', self::pdoError(static fn () => $pdo->exec(self::INSERT . '(2)'))->errorInfo[0]);
+        self::assertSame('25006', self::pdoError(static fn() => $pdo->exec(self::INSERT . '(2)'))->errorInfo[0]);
         self::assertTrue(self::scalar($pdo, 'SELECT pg_is_in_recovery()'));
         self::assertSame([Fate::Done, Fate::Refused], self::fates($cluster, 'INSERT'));
     }
@@ -192,9 +192,9 @@ final class InFrontOfTest extends TestingTestCase
         $cluster->after('INSERT INTO entry')->cut();
         $pdo = self::connect();
 
-        self::assertSame('22P02', self::pdoError(static fn () => $pdo->exec(self::INSERT . "('x')"))->errorInfo[0]);
+        self::assertSame('22P02', self::pdoError(static fn() => $pdo->exec(self::INSERT . "('x')"))->errorInfo[0]);
         self::assertNotSame([], $cluster->armed());
-        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn () => $pdo->exec(self::INSERT . '(1)')));
+        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn() => $pdo->exec(self::INSERT . '(1)')));
         self::assertSame([1], self::entries());
     }
 
@@ -205,10 +205,10 @@ final class InFrontOfTest extends TestingTestCase
         $pdo = self::connect();
         $pdo->beginTransaction();
         self::insert($pdo, 1, true);
-        self::assertSameError(PdoErrors::readOnly(), self::pdoError(static fn () => self::insert($pdo, 2, true)));
+        self::assertSameError(PdoErrors::readOnly(), self::pdoError(static fn() => self::insert($pdo, 2, true)));
         $pdo->rollBack();
 
-        self::assertSame('25006', self::pdoError(static fn () => $pdo->exec(self::INSERT . '(3)'))->errorInfo[0]);
+        self::assertSame('25006', self::pdoError(static fn() => $pdo->exec(self::INSERT . '(3)'))->errorInfo[0]);
         self::assertSame([], self::entries());
         $cluster->demote('pg1');
         self::assertSame(1, $pdo->exec(self::INSERT . '(4)'), 'it leads again');
@@ -223,7 +223,7 @@ final class InFrontOfTest extends TestingTestCase
             $pdo->beginTransaction();
             self::insert($pdo, 1, true);
 
-            $error = self::pdoError(static fn () => $pdo->commit());
+            $error = self::pdoError(static fn() => $pdo->commit());
             // The same exception, and the opposite is true.
             self::assertSameError(PdoErrors::connectionLost(), $error);
             self::assertSame(Verdict::InDoubt, HaDsn::verdict($error, Phase::Commit));
@@ -257,7 +257,7 @@ final class InFrontOfTest extends TestingTestCase
             $cluster->$when('COMMIT')->switchover();
             $db = new Connection();
 
-            self::assertThrows(CommitUnknownException::class, static fn () => $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
+            self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
             self::assertSame($entries, self::entries());
             self::assertSame('pg2', $cluster->memberOf($db->writer()));
         }
@@ -269,8 +269,8 @@ final class InFrontOfTest extends TestingTestCase
         $cluster->before('SELECT number')->crash();
         $db = new Connection();
 
-        self::assertSame([], $db->run(static fn (PDO $pdo) => $pdo->query('SELECT number FROM entry')->fetchAll(), 'reader'));
-        [$first, $second] = array_map(static fn (Statement $one): string => $one->member, $cluster->statements('SELECT number'));
+        self::assertSame([], $db->run(static fn(PDO $pdo) => $pdo->query('SELECT number FROM entry')->fetchAll(), 'reader'));
+        [$first, $second] = array_map(static fn(Statement $one): string => $one->member, $cluster->statements('SELECT number'));
         self::assertNotSame($first, $second);
         self::assertSame('pg1', $cluster->leader(), 'a replica crashed');
     }
@@ -282,12 +282,12 @@ final class InFrontOfTest extends TestingTestCase
         $db->writer();
         $cluster->noLeader();
 
-        $seconds = self::seconds(static fn () => self::assertThrows(
+        $seconds = self::seconds(static fn() => self::assertThrows(
             HaDsn\NoLeaderException::class,
-            static fn () => $db->transaction(static fn (PDO $pdo) => $pdo->exec(self::INSERT . '(1)')),
+            static fn() => $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)')),
         ));
         self::assertLessThan(self::SOON, $seconds);
-        self::assertSame([], $db->run(static fn (PDO $pdo) => $pdo->query('SELECT number FROM entry')->fetchAll(), 'reader'));
+        self::assertSame([], $db->run(static fn(PDO $pdo) => $pdo->query('SELECT number FROM entry')->fetchAll(), 'reader'));
     }
 
     public function testPgConnectMeetsTheSame(): void
@@ -325,13 +325,13 @@ final class InFrontOfTest extends TestingTestCase
         $this->inFrontOfOurs();
         $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
         self::assertTrue(pg_send_query($pg, 'SELECT pg_sleep(30)'));
-        self::assertLessThan(self::SOON, self::seconds(static fn () => self::assertTrue(pg_cancel_query($pg))));
+        self::assertLessThan(self::SOON, self::seconds(static fn() => self::assertTrue(pg_cancel_query($pg))));
     }
 
     public function testAWrongPasswordIsTheServersAnswer(): void
     {
         $this->inFrontOfOurs();
-        self::assertThrows(\PDOException::class, static fn () => HaDsn::connect('app', 'wrong'), 'password authentication failed for user "app"');
+        self::assertThrows(\PDOException::class, static fn() => HaDsn::connect('app', 'wrong'), 'password authentication failed for user "app"');
     }
 
     public function testARegularExpressionFindsAStatementAnywhere(): void
@@ -341,8 +341,8 @@ final class InFrontOfTest extends TestingTestCase
         $pdo = self::connect();
         $pdo->exec('INSERT INTO entry VALUES (1)');
 
-        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn () => $pdo->query('WITH one AS (SELECT 1 AS number) SELECT * FROM entry JOIN one USING (number)')));
-        self::assertSame(['INSERT INTO entry VALUES (1)'], array_map(static fn (Statement $one): string => $one->sql, $cluster->statements('/INTO \w+ VALUES/')));
+        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn() => $pdo->query('WITH one AS (SELECT 1 AS number) SELECT * FROM entry JOIN one USING (number)')));
+        self::assertSame(['INSERT INTO entry VALUES (1)'], array_map(static fn(Statement $one): string => $one->sql, $cluster->statements('/INTO \w+ VALUES/')));
     }
 
     public function testAFailoverThatCanNotHappenIsReported(): void
@@ -353,7 +353,7 @@ final class InFrontOfTest extends TestingTestCase
         $cluster->before('INSERT')->switchover();
         self::assertSame(1, self::connect()->exec(self::INSERT . '(1)'));
 
-        $thrown = self::thrown(static fn () => $cluster->leader());
+        $thrown = self::thrown(static fn() => $cluster->leader());
         self::assertInstanceOf(\LogicException::class, $thrown);
         self::assertStringContainsString('before INSERT: there is no replica that could lead', $thrown->getMessage());
         self::assertSame('pg1', $cluster->leader());
@@ -400,7 +400,7 @@ final class InFrontOfTest extends TestingTestCase
     /** @return list<Fate> */
     private static function fates(FakeCluster $cluster, string $statement): array
     {
-        return array_map(static fn (Statement $one): Fate => $one->fate, $cluster->statements($statement));
+        return array_map(static fn(Statement $one): Fate => $one->fate, $cluster->statements($statement));
     }
 
     /** A real exception is what PdoErrors says of it. */

@@ -27,23 +27,23 @@ final class InteractsWithFailoverTest extends TestingTestCase
         $cluster = $this->fakeCluster();
         $this->assertWriterIs('pg1');
         $this->assertWriterStayed();
-        self::assertFails(fn () => $this->assertWriterMoved(), 'the one that led at the beginning');
-        self::assertFails(fn () => $this->assertWriterIs('pg2'), 'the member that hadsn writes to');
+        self::assertFails(fn() => $this->assertWriterMoved(), 'the one that led at the beginning');
+        self::assertFails(fn() => $this->assertWriterIs('pg2'), 'the member that hadsn writes to');
 
         $cluster->switchover();
         $this->assertWriterIs('pg2');
         $this->assertWriterMoved();
         $this->assertWriterMoved('pg2');
-        self::assertFails(fn () => $this->assertWriterMoved('pg3'));
-        self::assertFails(fn () => $this->assertWriterStayed());
-        self::assertFails(fn () => $this->assertWriterStayed('the shop stays'), 'the shop stays');
+        self::assertFails(fn() => $this->assertWriterMoved('pg3'));
+        self::assertFails(fn() => $this->assertWriterStayed());
+        self::assertFails(fn() => $this->assertWriterStayed('the shop stays'), 'the shop stays');
     }
 
     public function testReadersAreFound(): void
     {
         $cluster = $this->fakeCluster([new FakeMember('a'), new FakeMember('b'), new FakeMember('c', lag: 5000)], ['max_lag' => '1000']);
         $this->assertReadersAre('b');
-        self::assertFails(fn () => $this->assertReadersAre('b', 'c'));
+        self::assertFails(fn() => $this->assertReadersAre('b', 'c'));
         $cluster->lag('c', 0);
         $this->assertReadersAre('c', 'b');
         $cluster->stopMember('b');
@@ -67,19 +67,19 @@ final class InteractsWithFailoverTest extends TestingTestCase
             $pdo->exec(self::INSERT . '(1)');
             $pdo->exec(self::INSERT . '(2)');
             $this->assertConnectedTo('pg2', $pdo);
-            self::assertFails(fn () => $this->assertConnectedTo('pg1', $pdo));
+            self::assertFails(fn() => $this->assertConnectedTo('pg1', $pdo));
         });
 
         $this->assertRetried(self::INSERT . '(1)');
         $this->assertRetried(self::INSERT . '(1)', 1);
         $this->assertNotRetried(self::INSERT . '(2)');
         $this->assertDone(2, 'INSERT INTO entry');
-        self::assertFails(fn () => $this->assertRetried(self::INSERT . '(1)', 2), 'how often it was sent again');
-        self::assertFails(fn () => $this->assertRetried(self::INSERT . '(2)'), 'was sent once');
-        self::assertFails(fn () => $this->assertRetried('DELETE'), 'was never sent');
-        self::assertFails(fn () => $this->assertNotRetried(self::INSERT . '(1)'));
-        self::assertFails(fn () => $this->assertNotRetried('DELETE'));
-        self::assertFails(fn () => $this->assertDone(1, 'INSERT INTO entry'));
+        self::assertFails(fn() => $this->assertRetried(self::INSERT . '(1)', 2), 'how often it was sent again');
+        self::assertFails(fn() => $this->assertRetried(self::INSERT . '(2)'), 'was sent once');
+        self::assertFails(fn() => $this->assertRetried('DELETE'), 'was never sent');
+        self::assertFails(fn() => $this->assertNotRetried(self::INSERT . '(1)'));
+        self::assertFails(fn() => $this->assertNotRetried('DELETE'));
+        self::assertFails(fn() => $this->assertDone(1, 'INSERT INTO entry'));
     }
 
     public function testDoubtIsRecognised(): void
@@ -88,23 +88,23 @@ final class InteractsWithFailoverTest extends TestingTestCase
         $cluster->after('COMMIT')->crash();
         $db = new Connection('app', 'app');
 
-        $error = $this->assertInDoubt(static fn () => $db->transaction(static fn (\PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
+        $error = $this->assertInDoubt(static fn() => $db->transaction(static fn(\PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
         self::assertInstanceOf(CommitUnknownException::class, $error);
-        $this->assertInDoubt(static fn () => throw new \RuntimeException('wrapped', 0, $error));
-        $this->assertInDoubt(static fn () => throw PdoErrors::connectionLost(), Phase::Autocommit);
-        self::assertFails(fn () => $this->assertInDoubt(static fn () => throw PdoErrors::connectionLost(), Phase::InTransaction));
-        self::assertFails(fn () => $this->assertInDoubt(static fn () => null), 'has ended well');
+        $this->assertInDoubt(static fn() => throw new \RuntimeException('wrapped', 0, $error));
+        $this->assertInDoubt(static fn() => throw PdoErrors::connectionLost(), Phase::Autocommit);
+        self::assertFails(fn() => $this->assertInDoubt(static fn() => throw PdoErrors::connectionLost(), Phase::InTransaction));
+        self::assertFails(fn() => $this->assertInDoubt(static fn() => null), 'has ended well');
         self::assertVerdict(Verdict::Retry, PdoErrors::refused());
-        self::assertFails(static fn () => self::assertVerdict(Verdict::InDoubt, PdoErrors::refused()));
+        self::assertFails(static fn() => self::assertVerdict(Verdict::InDoubt, PdoErrors::refused()));
     }
 
     public function testTheLackOfALeaderIsRecognised(): void
     {
         $cluster = $this->fakeCluster(options: ['failover_timeout' => '100ms']);
         $cluster->noLeader();
-        $this->assertNoLeader(static fn () => HaDsn::connect('app', 'app'));
-        $this->assertNoLeader(static fn () => new \PDO('hadsn:', 'app', 'app'));
-        self::assertFails(fn () => $this->assertNoLeader(static fn () => throw new \RuntimeException('other')), 'other');
+        $this->assertNoLeader(static fn() => HaDsn::connect('app', 'app'));
+        $this->assertNoLeader(static fn() => new \PDO('hadsn:', 'app', 'app'));
+        self::assertFails(fn() => $this->assertNoLeader(static fn() => throw new \RuntimeException('other')), 'other');
     }
 
     public function testWhatNeverHappenedFailsTheTest(): void
@@ -113,7 +113,7 @@ final class InteractsWithFailoverTest extends TestingTestCase
         $cluster->before('INSERT INTO nowhere')->switchover();
         $cluster->after('COMMIT', 3)->crash();
 
-        self::assertFails(fn () => $this->tearDownFailover(), 'never did');
+        self::assertFails(fn() => $this->tearDownFailover(), 'never did');
         self::assertFalse($cluster->isRunning());
         $this->tearDownFailover();
     }
@@ -132,9 +132,9 @@ final class InteractsWithFailoverTest extends TestingTestCase
 
     public function testThereIsOneClusterAndItHasToBeStarted(): void
     {
-        self::assertStringContainsString('fakeCluster()', self::thrown(fn () => $this->assertWriterIs('pg1'))->getMessage());
+        self::assertStringContainsString('fakeCluster()', self::thrown(fn() => $this->assertWriterIs('pg1'))->getMessage());
         $this->fakeCluster();
-        self::assertStringContainsString('one fake cluster', self::thrown(fn () => $this->fakeCluster())->getMessage());
+        self::assertStringContainsString('one fake cluster', self::thrown(fn() => $this->fakeCluster())->getMessage());
     }
 
     private function inFront(): \HaDsn\Testing\FakeCluster

@@ -100,8 +100,13 @@ final class AddressesTest extends UnitTestCase
         self::configure($patroni, "failover_timeout=1m&$options");
 
         foreach ([HaDsn::writer(...), HaDsn::conninfo(...)] as $call) {
-            $seconds = self::seconds(static fn () => self::assertThrows(HaDsn\NoLeaderException::class, $call,
-                "patroni {$patroni->address()}", '"pg1"', 'allow_hosts'));
+            $seconds = self::seconds(static fn() => self::assertThrows(
+                HaDsn\NoLeaderException::class,
+                $call,
+                "patroni {$patroni->address()}",
+                '"pg1"',
+                'allow_hosts',
+            ));
             self::assertLessThan(self::SOON, $seconds);
         }
     }

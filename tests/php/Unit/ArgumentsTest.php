@@ -29,107 +29,107 @@ final class ArgumentsTest extends UnitTestCase
     public static function wrongCalls(): iterable
     {
         yield 'configure without sources' => [
-            static fn () => HaDsn::configure(),
+            static fn() => HaDsn::configure(),
             \ArgumentCountError::class,
             'HaDsn::configure() expects at least 1 argument, 0 given',
         ];
         yield 'configure with three' => [
-            static fn () => HaDsn::configure('a', 'b', 'c'),
+            static fn() => HaDsn::configure('a', 'b', 'c'),
             \ArgumentCountError::class,
             'at most 2 arguments, 3 given',
         ];
         yield 'writer with two' => [
-            static fn () => HaDsn::writer('default', 'x'),
+            static fn() => HaDsn::writer('default', 'x'),
             \ArgumentCountError::class,
             'HaDsn::writer() expects at most 1 argument, 2 given',
         ];
         yield 'reader with four' => [
-            static fn () => HaDsn::reader('default', null, null, 1),
+            static fn() => HaDsn::reader('default', null, null, 1),
             \ArgumentCountError::class,
             'at most 3 arguments, 4 given',
         ];
         yield 'conninfo with three' => [
-            static fn () => HaDsn::conninfo('writer', 'default', 1),
+            static fn() => HaDsn::conninfo('writer', 'default', 1),
             \ArgumentCountError::class,
             'at most 2 arguments, 3 given',
         ];
         yield 'invalidate with two' => [
-            static fn () => HaDsn::invalidate('default', 1),
+            static fn() => HaDsn::invalidate('default', 1),
             \ArgumentCountError::class,
             'at most 1 argument, 2 given',
         ];
         yield 'topology with two' => [
-            static fn () => HaDsn::topology('default', 1),
+            static fn() => HaDsn::topology('default', 1),
             \ArgumentCountError::class,
             'at most 1 argument, 2 given',
         ];
-        yield 'status with one' => [static fn () => HaDsn::status(1), \ArgumentCountError::class, 'expects exactly 0 arguments, 1 given'];
+        yield 'status with one' => [static fn() => HaDsn::status(1), \ArgumentCountError::class, 'expects exactly 0 arguments, 1 given'];
 
         yield 'sources as a list' => [
-            static fn () => HaDsn::configure([]),
+            static fn() => HaDsn::configure([]),
             \TypeError::class,
             'Argument #1 ($sources) must be of type string, array given',
         ];
         yield 'sources as null' => [
-            static fn () => HaDsn::configure(null),
+            static fn() => HaDsn::configure(null),
             \TypeError::class,
             'Argument #1 ($sources) must be of type string, null given',
         ];
         yield 'cluster as a number' => [
-            static fn () => HaDsn::writer(1),
+            static fn() => HaDsn::writer(1),
             \TypeError::class,
             'Argument #1 ($cluster) must be of type string, int given',
         ];
         yield 'cluster as null' => [
-            static fn () => HaDsn::writer(null),
+            static fn() => HaDsn::writer(null),
             \TypeError::class,
             'Argument #1 ($cluster) must be of type string, null given',
         ];
         yield 'cluster as an object' => [
-            static fn () => HaDsn::reader(new \stdClass()),
+            static fn() => HaDsn::reader(new \stdClass()),
             \TypeError::class,
             'Argument #1 ($cluster) must be of type string, stdClass given',
         ];
         yield 'lag as a text' => [
-            static fn () => HaDsn::reader('default', '5'),
+            static fn() => HaDsn::reader('default', '5'),
             \TypeError::class,
             'Argument #2 ($maxLag) must be of type ?int, string given',
         ];
         yield 'lag as a fraction' => [
-            static fn () => HaDsn::reader('default', 1.5),
+            static fn() => HaDsn::reader('default', 1.5),
             \TypeError::class,
             'Argument #2 ($maxLag) must be of type ?int, float given',
         ];
         yield 'after as a number' => [
-            static fn () => HaDsn::reader('default', null, 1),
+            static fn() => HaDsn::reader('default', null, 1),
             \TypeError::class,
             'Argument #3 ($after) must be of type ?string, int given',
         ];
         yield 'role as a boolean' => [
-            static fn () => HaDsn::conninfo(true),
+            static fn() => HaDsn::conninfo(true),
             \TypeError::class,
             'Argument #1 ($role) must be of type string, ' . (PHP_VERSION_ID < 80300 ? 'bool' : 'true') . ' given',
         ];
         yield 'topology of a list' => [
-            static fn () => HaDsn::topology([]),
+            static fn() => HaDsn::topology([]),
             \TypeError::class,
             'Argument #1 ($cluster) must be of type string, array given',
         ];
         yield 'invalidate a number' => [
-            static fn () => HaDsn::invalidate(1.0),
+            static fn() => HaDsn::invalidate(1.0),
             \TypeError::class,
             'Argument #1 ($cluster) must be of type string, float given',
         ];
 
-        yield 'an unknown name' => [static fn () => HaDsn::writer(claster: 'a'), \Error::class, 'Unknown named parameter $claster'];
-        yield 'an instance' => [static fn () => new HaDsn(), \Error::class, 'Call to private HaDsn::__construct()'];
+        yield 'an unknown name' => [static fn() => HaDsn::writer(claster: 'a'), \Error::class, 'Unknown named parameter $claster'];
+        yield 'an instance' => [static fn() => new HaDsn(), \Error::class, 'Call to private HaDsn::__construct()'];
         yield 'a topology of one\'s own' => [
-            static fn () => new HaDsn\Topology(),
+            static fn() => new HaDsn\Topology(),
             \Error::class,
             'Call to private HaDsn\Topology::__construct()',
         ];
         yield 'a member of one\'s own' => [
-            static fn () => new HaDsn\Member(),
+            static fn() => new HaDsn\Member(),
             \Error::class,
             'Call to private HaDsn\Member::__construct()',
         ];
@@ -174,12 +174,12 @@ final class ArgumentsTest extends UnitTestCase
     public function testABadClusterNameIsRefusedEverywhere(string $name): void
     {
         $calls = [
-            static fn () => HaDsn::configure('patroni://127.0.0.1/app', $name),
-            static fn () => HaDsn::writer($name),
-            static fn () => HaDsn::reader($name),
-            static fn () => HaDsn::conninfo('writer', $name),
-            static fn () => HaDsn::topology($name),
-            static fn () => HaDsn::invalidate($name),
+            static fn() => HaDsn::configure('patroni://127.0.0.1/app', $name),
+            static fn() => HaDsn::writer($name),
+            static fn() => HaDsn::reader($name),
+            static fn() => HaDsn::conninfo('writer', $name),
+            static fn() => HaDsn::topology($name),
+            static fn() => HaDsn::invalidate($name),
         ];
         foreach ($calls as $call) {
             $thrown = self::assertThrows(HaDsn\ConfigException::class, $call, 'cluster "', 'a-z');
@@ -207,8 +207,14 @@ final class ArgumentsTest extends UnitTestCase
 
     public function testAClusterThatNobodyConfiguredIsNamedWithTheWaysToDoIt(): void
     {
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::writer('unheard_of'),
-            'cluster "unheard_of"', 'HaDsn::configure()', 'HADSN_URL_UNHEARD_OF', 'hadsn.url.unheard_of');
+        self::assertThrows(
+            HaDsn\ConfigException::class,
+            static fn() => HaDsn::writer('unheard_of'),
+            'cluster "unheard_of"',
+            'HaDsn::configure()',
+            'HADSN_URL_UNHEARD_OF',
+            'hadsn.url.unheard_of',
+        );
     }
 
     public function testABadRoleLagOrTokenIsRefused(): void
@@ -216,13 +222,13 @@ final class ArgumentsTest extends UnitTestCase
         self::configure($this->cluster(...Nodes::healthy()));
 
         foreach (['', 'Writer', 'leader', 'reader ', "writer\0"] as $role) {
-            self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::conninfo($role), 'role "', 'writer', 'reader');
+            self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::conninfo($role), 'role "', 'writer', 'reader');
         }
         foreach ([-1, PHP_INT_MIN] as $lag) {
-            self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::reader(maxLag: $lag), (string) $lag);
+            self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::reader(maxLag: $lag), (string) $lag);
         }
         foreach (['', '0/0', "x\0y"] as $token) {
-            self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::reader(after: $token), 'token');
+            self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::reader(after: $token), 'token');
         }
         self::assertStringStartsWith('pgsql:', HaDsn::reader(maxLag: PHP_INT_MAX));
     }
@@ -232,12 +238,14 @@ final class ArgumentsTest extends UnitTestCase
         self::configure($this->cluster(...Nodes::healthy()));
         $topology = HaDsn::topology();
 
-        self::assertThrows(\Error::class, static fn () => $topology->epoch = 1, 'readonly property HaDsn\Topology::$epoch');
-        self::assertThrows(\Error::class, static fn () => $topology->members[] = 1, 'readonly property HaDsn\Topology::$members');
-        self::assertThrows(\Error::class, static fn () => $topology->leader->host = 'evil', 'readonly property HaDsn\Member::$host');
+        self::assertThrows(\Error::class, static fn() => $topology->epoch = 1, 'readonly property HaDsn\Topology::$epoch');
+        self::assertThrows(\Error::class, static fn() => $topology->members[] = 1, 'readonly property HaDsn\Topology::$members');
+        self::assertThrows(\Error::class, static fn() => $topology->leader->host = 'evil', 'readonly property HaDsn\Member::$host');
         self::assertThrows(
             \Error::class,
-            static function () use ($topology): void { unset($topology->source); },
+            static function () use ($topology): void {
+                unset($topology->source);
+            },
             'readonly property HaDsn\Topology::$source',
         );
         self::assertSame('127.0.2.1', HaDsn::topology()->leader?->host);

@@ -71,7 +71,7 @@ final class BeliefTest extends UnitTestCase
         $cluster->answers(Answer::members(Nodes::leader('pg2', '127.0.2.2', ['timeline' => 4])));
         HaDsn::invalidate();
 
-        self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer(), '"pg2" is named the leader', "can't be confirmed");
+        self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer(), '"pg2" is named the leader', "can't be confirmed");
         self::assertNull(HaDsn::topology()->leader);
     }
 
@@ -87,7 +87,7 @@ final class BeliefTest extends UnitTestCase
             Nodes::replica('pg1', '127.0.2.1', ['timeline' => 5]),
         ));
         HaDsn::invalidate();
-        self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer(), 'timeline 3', 'timeline 5', 'HaDsn::forget()');
+        self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer(), 'timeline 3', 'timeline 5', 'HaDsn::forget()');
 
         HaDsn::forget();
         self::assertSame('127.0.2.2', self::host(HaDsn::writer()));
@@ -109,8 +109,8 @@ final class BeliefTest extends UnitTestCase
 
     public function testForgetWantsAClusterThatIsConfigured(): void
     {
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::forget('nobody'), 'nobody');
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::forget('No Name'), 'No Name');
+        self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::forget('nobody'), 'nobody');
+        self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::forget('No Name'), 'No Name');
     }
 
     /** A Patroni that describes a leader pg1 with this API, and a replica. */

@@ -179,24 +179,24 @@ final class ConfigurationTest extends UnitTestCase
     /** @return iterable<string, list<mixed>> */
     public static function unusableFiles(): iterable
     {
-        yield 'missing' => [static fn (Directory $d): string => "$d->path/missing", 'No such file'];
-        yield 'a directory' => [static fn (Directory $d): string => $d->path, 'not a regular file'];
+        yield 'missing' => [static fn(Directory $d): string => "$d->path/missing", 'No such file'];
+        yield 'a directory' => [static fn(Directory $d): string => $d->path, 'not a regular file'];
         yield 'a pipe that nobody writes to' => [static function (Directory $d): string {
             posix_mkfifo("$d->path/fifo", 0600);
 
             return "$d->path/fifo";
         }, 'not a regular file'];
-        yield 'a device' => [static fn (): string => '/dev/zero', 'not a regular file'];
-        yield 'empty' => [static fn (Directory $d): string => $d->write('url', ''), 'empty'];
-        yield 'white space' => [static fn (Directory $d): string => $d->write('url', " \n\n"), 'empty'];
-        yield 'a NUL byte' => [static fn (Directory $d): string => $d->write('url', "patroni://127.0.0.1/app\0"), 'NUL byte'];
-        yield 'no UTF-8' => [static fn (Directory $d): string => $d->write('url', "patroni://127.0.0.1/\xff"), 'UTF-8'];
+        yield 'a device' => [static fn(): string => '/dev/zero', 'not a regular file'];
+        yield 'empty' => [static fn(Directory $d): string => $d->write('url', ''), 'empty'];
+        yield 'white space' => [static fn(Directory $d): string => $d->write('url', " \n\n"), 'empty'];
+        yield 'a NUL byte' => [static fn(Directory $d): string => $d->write('url', "patroni://127.0.0.1/app\0"), 'NUL byte'];
+        yield 'no UTF-8' => [static fn(Directory $d): string => $d->write('url', "patroni://127.0.0.1/\xff"), 'UTF-8'];
         yield 'UTF-16' => [
-            static fn (Directory $d): string => $d->write('url', "\xff\xfe" . mb_convert_encoding('patroni://127.0.0.1', 'UTF-16LE')),
+            static fn(Directory $d): string => $d->write('url', "\xff\xfe" . mb_convert_encoding('patroni://127.0.0.1', 'UTF-16LE')),
             'NUL byte',
         ];
-        yield 'too large' => [static fn (Directory $d): string => $d->write('url', str_repeat("patroni://127.0.0.1\n", 4000)), '64 KiB'];
-        yield 'not a source' => [static fn (Directory $d): string => $d->write('url', 'hello'), 'source 1', 'patroni://'];
+        yield 'too large' => [static fn(Directory $d): string => $d->write('url', str_repeat("patroni://127.0.0.1\n", 4000)), '64 KiB'];
+        yield 'not a source' => [static fn(Directory $d): string => $d->write('url', 'hello'), 'source 1', 'patroni://'];
     }
 
     public function testAFileNameThatIsEmptyIsReported(): void

@@ -54,10 +54,10 @@ final class DocumentationTest extends UnitTestCase
         $found = [...self::sources()];
         self::assertGreaterThan(30, count($found));
         foreach (['patroni', 'patroni+https', 'patroni+srv', 'patroni+https+srv', 'postgresql', 'postgresql+srv'] as $scheme) {
-            $ofScheme = array_filter($found, static fn (array $one): bool => str_starts_with($one[0], "$scheme://"));
+            $ofScheme = array_filter($found, static fn(array $one): bool => str_starts_with($one[0], "$scheme://"));
             self::assertNotSame([], $ofScheme, $scheme);
         }
-        $several = array_filter($found, static fn (array $one): bool => substr_count($one[0], '://') === 3);
+        $several = array_filter($found, static fn(array $one): bool => substr_count($one[0], '://') === 3);
         self::assertNotSame([], $several, 'a line is taken whole');
     }
 
@@ -92,7 +92,7 @@ final class DocumentationTest extends UnitTestCase
     private static function pages(): array
     {
         $pages = [];
-        foreach (['README.md', ...array_map(static fn (string $file): string => 'docs/' . basename($file), glob(self::ROOT . '/docs/*.md') ?: [])] as $page) {
+        foreach (['README.md', ...array_map(static fn(string $file): string => 'docs/' . basename($file), glob(self::ROOT . '/docs/*.md') ?: [])] as $page) {
             $pages[$page] = (string) file_get_contents(self::ROOT . "/$page");
         }
 

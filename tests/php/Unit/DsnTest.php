@@ -201,7 +201,7 @@ final class DsnTest extends UnitTestCase
     {
         self::configure($this->cluster(Nodes::leader(), Nodes::replica()), 'application_name=a%3Bhost%3Devil');
 
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::writer(), 'application_name', '"a;host=evil"');
+        self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::writer(), 'application_name', '"a;host=evil"');
         self::assertSame('a;host=evil', Libpq::parse(HaDsn::conninfo())['application_name']);
     }
 
@@ -236,7 +236,7 @@ final class DsnTest extends UnitTestCase
 
         $thrown = self::assertThrows(
             \PDOException::class,
-            static fn () => new \PDO(HaDsn::writer(), 'app', 'app', [\PDO::ATTR_TIMEOUT => 2]),
+            static fn() => new \PDO(HaDsn::writer(), 'app', 'app', [\PDO::ATTR_TIMEOUT => 2]),
         );
         self::assertStringContainsString("\"127.0.0.1\", port $port failed", $thrown->getMessage());
         self::assertStringContainsString('refused', $thrown->getMessage());

@@ -21,7 +21,7 @@ final class EndpointsTest extends UnitTestCase
 
         HaDsn::writer();
 
-        self::assertSame([1, 0, 0], array_map(static fn ($patroni): int => $patroni->count(), $all));
+        self::assertSame([1, 0, 0], array_map(static fn($patroni): int => $patroni->count(), $all));
         self::assertSame("patroni {$all[0]->address()}", HaDsn::status()['clusters']['default']['answered_by']);
     }
 
@@ -30,7 +30,7 @@ final class EndpointsTest extends UnitTestCase
         [$silent, $good] = [$this->patroni(Answer::silence()), $this->cluster(...Nodes::healthy())];
         self::configure([$silent, $good], 'hedge=200ms&timeout=30s');
 
-        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn() => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
 
         self::assertGreaterThanOrEqual(0.2, $seconds);
         self::assertLessThan(self::SOON, $seconds);
@@ -82,7 +82,7 @@ final class EndpointsTest extends UnitTestCase
         [$bad, $good] = [$this->patroni($answer), $this->cluster(...Nodes::healthy())];
         self::configure([self::deadAddress(), $bad, $good], 'timeout=20s');
 
-        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn() => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
 
         self::assertLessThan(self::SOON, $seconds);
         self::assertNull(HaDsn::status()['clusters']['default']['error']);
@@ -109,11 +109,11 @@ final class EndpointsTest extends UnitTestCase
         }
         self::configure([...$silent, $this->cluster(...Nodes::healthy())], 'hedge=100ms&timeout=60s');
 
-        $seconds = self::seconds(static fn () => HaDsn::writer());
+        $seconds = self::seconds(static fn() => HaDsn::writer());
 
         self::assertLessThan(self::SOON, $seconds);
         foreach ($silent as $patroni) {
-            self::await(static fn (): bool => $patroni->count() >= 1, 'every endpoint is asked');
+            self::await(static fn(): bool => $patroni->count() >= 1, 'every endpoint is asked');
         }
     }
 
@@ -128,7 +128,7 @@ final class EndpointsTest extends UnitTestCase
         self::configure([$dead, $silent, $broken, $html, 'no-such-host.invalid'], 'timeout=600ms');
 
         $seconds = self::seconds(static function () use (&$thrown): void {
-            $thrown = self::thrown(static fn () => HaDsn::writer());
+            $thrown = self::thrown(static fn() => HaDsn::writer());
         });
 
         self::assertInstanceOf(HaDsn\DiscoveryException::class, $thrown);
@@ -165,7 +165,7 @@ final class EndpointsTest extends UnitTestCase
         [$silent, $good] = [$this->patroni(Answer::silence()), $this->cluster(...Nodes::healthy())];
         HaDsn::configure(self::url($silent, 'timeout=1s') . " patroni://{$good->address()}");
 
-        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn() => self::assertSame('127.0.2.1', self::host(HaDsn::writer())));
 
         self::assertLessThan(self::SOON, $seconds);
     }

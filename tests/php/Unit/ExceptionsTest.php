@@ -13,7 +13,7 @@ final class ExceptionsTest extends UnitTestCase
     public function testAnExceptionTellsTheLineOfTheCall(): void
     {
         $line = __LINE__ + 1;
-        $thrown = self::thrown(static fn () => HaDsn::configure('nonsense'));
+        $thrown = self::thrown(static fn() => HaDsn::configure('nonsense'));
 
         self::assertSame(__FILE__, $thrown->getFile());
         self::assertSame($line, $thrown->getLine());
@@ -95,8 +95,7 @@ final class ExceptionsTest extends UnitTestCase
 
     public function testAnApplicationCanImplementTheInterface(): void
     {
-        $own = new class ('mine') extends \DomainException implements HaDsn\Exception {
-        };
+        $own = new class ('mine') extends \DomainException implements HaDsn\Exception {};
 
         self::assertInstanceOf(HaDsn\Exception::class, $own);
         self::assertSame('mine', $own->getMessage());

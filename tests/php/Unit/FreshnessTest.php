@@ -51,7 +51,7 @@ final class FreshnessTest extends UnitTestCase
 
         $patroni->answers(Answer::members(Nodes::leader(), Nodes::replica('new', '127.0.2.9')));
         self::assertSame('127.0.2.2', self::host(HaDsn::reader()), 'still fresh');
-        self::await(static fn (): bool => self::host(HaDsn::reader()) === '127.0.2.9', 'the new replica is read from');
+        self::await(static fn(): bool => self::host(HaDsn::reader()) === '127.0.2.9', 'the new replica is read from');
 
         self::assertSame(2, $patroni->count());
     }
@@ -63,7 +63,7 @@ final class FreshnessTest extends UnitTestCase
         HaDsn::writer();
 
         $patroni->answers(Answer::members(Nodes::leader('new', '127.0.2.9'), Nodes::replica()));
-        self::await(static fn (): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to', 5.0);
+        self::await(static fn(): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to', 5.0);
 
         self::assertSame(2, $patroni->count());
     }
@@ -107,9 +107,9 @@ final class FreshnessTest extends UnitTestCase
     {
         yield 'writer' => [HaDsn::writer(...)];
         yield 'reader' => [HaDsn::reader(...)];
-        yield 'reader with a lag' => [static fn () => HaDsn::reader('default', 1000)];
+        yield 'reader with a lag' => [static fn() => HaDsn::reader('default', 1000)];
         yield 'conninfo of the writer' => [HaDsn::conninfo(...)];
-        yield 'conninfo of a reader' => [static fn () => HaDsn::conninfo('reader')];
+        yield 'conninfo of a reader' => [static fn() => HaDsn::conninfo('reader')];
         yield 'topology' => [HaDsn::topology(...)];
     }
 
@@ -223,8 +223,8 @@ final class FreshnessTest extends UnitTestCase
         self::assertLessThan(self::SOON, $seconds);
         self::assertStringContainsString("patroni $address: ", $thrown->getMessage());
         self::assertStringContainsString('max_stale (0.7s)', $thrown->getMessage());
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::reader(), $address);
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::topology(), $address);
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::reader(), $address);
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::topology(), $address);
     }
 
     public function testANewAnswerEndsTheTrouble(): void
@@ -233,10 +233,10 @@ final class FreshnessTest extends UnitTestCase
         self::configure($patroni, 'ttl=50ms&timeout=200ms&max_stale=1m');
         HaDsn::writer();
         $patroni->answers(Answer::status(503));
-        self::await(static fn (): bool => HaDsn::writer() !== '' && self::reported()['error'] !== null, 'the trouble is noticed');
+        self::await(static fn(): bool => HaDsn::writer() !== '' && self::reported()['error'] !== null, 'the trouble is noticed');
 
         $patroni->answers(Answer::members(Nodes::leader('new', '127.0.2.9')));
-        self::await(static fn (): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to');
+        self::await(static fn(): bool => self::host(HaDsn::writer()) === '127.0.2.9', 'the new leader is written to');
 
         self::assertNull(self::reported()['error']);
     }
@@ -249,7 +249,7 @@ final class FreshnessTest extends UnitTestCase
         $patroni->answers(Answer::silence());
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertSame($good, HaDsn::writer()));
+        $seconds = self::seconds(static fn() => self::assertSame($good, HaDsn::writer()));
 
         self::assertSame(2, $patroni->count());
         self::assertLessThan(self::SOON, $seconds);
@@ -292,7 +292,7 @@ final class FreshnessTest extends UnitTestCase
         HaDsn::writer();
         self::assertSame('fresh', self::reported()['state']);
 
-        self::await(static fn (): bool => self::reported()['state'] === 'stale', 'the answer grows old');
+        self::await(static fn(): bool => self::reported()['state'] === 'stale', 'the answer grows old');
         self::assertGreaterThanOrEqual(0.3, self::reported()['age']);
         self::assertSame(2, $patroni->count(), 'status() asks nobody');
     }

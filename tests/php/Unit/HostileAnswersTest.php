@@ -48,7 +48,7 @@ final class HostileAnswersTest extends UnitTestCase
         $patroni->answers($answer);
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertSame($good, HaDsn::writer()));
+        $seconds = self::seconds(static fn() => self::assertSame($good, HaDsn::writer()));
 
         self::assertContains(self::host(HaDsn::reader()), ['127.0.2.2', '127.0.2.3']);
         self::assertSame('pg1', HaDsn::topology()->leader->name);
@@ -128,7 +128,7 @@ final class HostileAnswersTest extends UnitTestCase
     {
         self::configure($this->patroni(Answer::json(['members' => [$bad, Nodes::replica()]])), 'failover_timeout=0s');
 
-        $thrown = self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer());
+        $thrown = self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer());
 
         self::assertDoesNotMatchRegularExpression('/[\x00-\x1f]/', $thrown->getMessage());
         self::assertSame('127.0.2.2', self::host(HaDsn::reader()));
@@ -279,14 +279,14 @@ final class HostileAnswersTest extends UnitTestCase
             Answer::raw("HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.6 Python/3.11.2\r\nContent-Type: application/json\r\n\r\n$body"),
         ];
         yield 'in chunks' => [Answer::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" . implode('', array_map(
-            static fn (string $part): string => dechex(strlen($part)) . "\r\n$part\r\n",
+            static fn(string $part): string => dechex(strlen($part)) . "\r\n$part\r\n",
             str_split($body, 50),
         )) . "0\r\n\r\n")];
         yield 'with white space' => [Answer::body("\n\n$body\n\n")];
         yield 'as text/plain' => [Answer::body($body, 'text/plain')];
         yield 'after a while' => [Answer::body($body)->after(0.3)];
         yield 'with 1,000 members' => [Answer::members(Nodes::leader(), ...array_map(
-            static fn (int $i): array => Nodes::replica("r$i", '127.0.100.' . $i % 250, ['port' => 5000 + $i]),
+            static fn(int $i): array => Nodes::replica("r$i", '127.0.100.' . $i % 250, ['port' => 5000 + $i]),
             range(1, 1000),
         ))];
         yield 'with an unknown role beside it' => [Answer::members(Nodes::replica(more: ['role' => 'witness']), ...Nodes::healthy())];

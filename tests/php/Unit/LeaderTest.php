@@ -94,7 +94,7 @@ final class LeaderTest extends UnitTestCase
         $seconds = self::seconds(static function () use ($patroni): void {
             self::assertThrows(
                 HaDsn\NoLeaderException::class,
-                static fn () => HaDsn::writer(),
+                static fn() => HaDsn::writer(),
                 "patroni {$patroni->address()}",
                 '"pg1"',
                 'no-such-host.invalid',
@@ -140,7 +140,7 @@ final class LeaderTest extends UnitTestCase
         $patroni->answersInTurn($nobody, $nobody, $nobody, $nobody, Answer::members(Nodes::leader('pg2', '127.0.2.2', ['timeline' => 4])));
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertSame('127.0.2.2', self::host(HaDsn::writer())));
+        $seconds = self::seconds(static fn() => self::assertSame('127.0.2.2', self::host(HaDsn::writer())));
 
         self::assertSame(1 + 5, $patroni->count(), 'it asked no more once it knew');
         self::assertLessThan(2 * self::SOON, $seconds);
@@ -152,7 +152,7 @@ final class LeaderTest extends UnitTestCase
         $patroni = $this->cluster(Nodes::replica());
         self::configure($patroni, 'failover_timeout=2s');
 
-        $seconds = self::seconds(static fn () => self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer()));
+        $seconds = self::seconds(static fn() => self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer()));
 
         self::assertGreaterThanOrEqual(3, $patroni->count());
         self::assertLessThanOrEqual(6 + 4 * $seconds, $patroni->count());
@@ -163,7 +163,7 @@ final class LeaderTest extends UnitTestCase
         $patroni = $this->cluster(Nodes::replica());
         self::configure($patroni, 'failover_timeout=0s');
 
-        self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer(), 'none of 1 members');
+        self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer(), 'none of 1 members');
         self::assertSame(1, $patroni->count());
     }
 
@@ -183,7 +183,7 @@ final class LeaderTest extends UnitTestCase
                 return true;
             }
         }, 'the writer notices');
-        self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::writer());
+        self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::writer());
     }
 
     public function testPatroniThatFallsSilentDuringTheWaitEndsItInTime(): void
@@ -194,7 +194,7 @@ final class LeaderTest extends UnitTestCase
         $patroni->answersInTurn(Answer::members(Nodes::replica()), Answer::silence());
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertThrows(HaDsn\Exception::class, static fn () => HaDsn::writer()));
+        $seconds = self::seconds(static fn() => self::assertThrows(HaDsn\Exception::class, static fn() => HaDsn::writer()));
 
         self::assertLessThan(self::SOON, $seconds);
     }

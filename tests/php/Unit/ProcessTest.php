@@ -169,7 +169,7 @@ final class ProcessTest extends UnitTestCase
             PHP;
         $patroni = $this->cluster(Nodes::replica(more: ['state' => 'stopped']));
         $process = Php::start($code, env: ['HADSN_URL' => self::url($patroni, 'failover_timeout=3s')]);
-        self::await(static fn (): bool => $patroni->count() >= 2, 'the writer waits');
+        self::await(static fn(): bool => $patroni->count() >= 2, 'the writer waits');
         $process->signal(SIGALRM);
 
         self::assertSame('42 done', $process->wait(20.0)->stdout);

@@ -41,7 +41,7 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->three(), 'ttl=10m');
 
-        $hosts = array_map(static fn (): string => self::host(HaDsn::reader()), range(1, 9));
+        $hosts = array_map(static fn(): string => self::host(HaDsn::reader()), range(1, 9));
 
         self::assertCount(3, array_unique(array_slice($hosts, 0, 3)));
         self::assertSame(array_slice($hosts, 0, 3), array_slice($hosts, 3, 3));
@@ -52,8 +52,8 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->three(), 'ttl=10m');
 
-        self::assertShares(3, self::tally(static fn (): string => HaDsn::conninfo('reader'), 3000), 3000);
-        self::assertShares(3, self::tally(static fn (): string => HaDsn::reader(maxLag: 1 << 30), 3000), 3000);
+        self::assertShares(3, self::tally(static fn(): string => HaDsn::conninfo('reader'), 3000), 3000);
+        self::assertShares(3, self::tally(static fn(): string => HaDsn::reader(maxLag: 1 << 30), 3000), 3000);
     }
 
     public function testRandomSharesCallsEvenlyAndInNoOrder(): void
@@ -115,10 +115,10 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->lagging(), 'max_lag=64KiB');
 
-        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts(static fn () => HaDsn::reader(maxLag: 65537)));
-        self::assertSame(['127.0.2.2'], self::hosts(static fn () => HaDsn::reader(maxLag: 65535)));
-        self::assertSame(['127.0.2.2'], self::hosts(static fn () => HaDsn::reader('default', 0)));
-        self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts(static fn () => HaDsn::reader('default', null)), 'null is the option');
+        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts(static fn() => HaDsn::reader(maxLag: 65537)));
+        self::assertSame(['127.0.2.2'], self::hosts(static fn() => HaDsn::reader(maxLag: 65535)));
+        self::assertSame(['127.0.2.2'], self::hosts(static fn() => HaDsn::reader('default', 0)));
+        self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts(static fn() => HaDsn::reader('default', null)), 'null is the option');
         self::assertSame(['127.0.2.2', '127.0.2.3'], self::hosts(), 'the argument holds for its own call only');
     }
 
@@ -139,7 +139,7 @@ final class ReaderTest extends UnitTestCase
         self::configure($this->lagging());
 
         self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4', '127.0.2.5'], self::hosts());
-        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts(static fn () => HaDsn::reader(maxLag: PHP_INT_MAX)));
+        self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts(static fn() => HaDsn::reader(maxLag: PHP_INT_MAX)));
     }
 
     /**
@@ -149,7 +149,7 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->cluster(Nodes::leader(), Nodes::replica(more: ['lag' => $lag])), 'reader_fallback=error&max_lag=8GiB');
 
-        self::assertThrows(HaDsn\NoReplicaException::class, static fn () => HaDsn::reader(), '"pg2"', 'unknown');
+        self::assertThrows(HaDsn\NoReplicaException::class, static fn() => HaDsn::reader(), '"pg2"', 'unknown');
     }
 
     /** @return iterable<string, array{mixed}> */
@@ -199,7 +199,7 @@ final class ReaderTest extends UnitTestCase
             'Streaming', '',
         ];
         $members = array_map(
-            static fn (int $i, string $state): array => Nodes::replica("r$i", "127.0.100.$i", ['state' => $state]),
+            static fn(int $i, string $state): array => Nodes::replica("r$i", "127.0.100.$i", ['state' => $state]),
             array_keys($states),
             $states,
         );
@@ -236,10 +236,10 @@ final class ReaderTest extends UnitTestCase
         ));
 
         HaDsn::invalidate();
-        $seconds = self::seconds(static fn () => self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts()));
+        $seconds = self::seconds(static fn() => self::assertSame(['127.0.2.2', '127.0.2.3', '127.0.2.4'], self::hosts()));
 
         self::assertLessThan(self::SOON, $seconds);
-        self::assertLessThan(self::SOON, self::seconds(static fn () => HaDsn::conninfo('reader')));
+        self::assertLessThan(self::SOON, self::seconds(static fn() => HaDsn::conninfo('reader')));
     }
 
     public function testReadsGoOnWhilePatroniIsSilentAndTheLeaderIsSuspect(): void
@@ -283,9 +283,9 @@ final class ReaderTest extends UnitTestCase
         $patroni = $this->cluster(...$members);
         self::configure($patroni, "reader_fallback=error&failover_timeout=1m&$options");
 
-        foreach ([HaDsn::reader(...), static fn () => HaDsn::conninfo('reader')] as $call) {
+        foreach ([HaDsn::reader(...), static fn() => HaDsn::conninfo('reader')] as $call) {
             $seconds = self::seconds(
-                static fn () => self::assertThrows(HaDsn\NoReplicaException::class, $call, "patroni {$patroni->address()}", ...$reasons),
+                static fn() => self::assertThrows(HaDsn\NoReplicaException::class, $call, "patroni {$patroni->address()}", ...$reasons),
             );
             self::assertLessThan(self::SOON, $seconds);
         }
@@ -328,7 +328,7 @@ final class ReaderTest extends UnitTestCase
     {
         self::configure($this->cluster(Nodes::replica(more: ['state' => 'stopped'])), 'failover_timeout=300ms');
 
-        $seconds = self::seconds(static fn () => self::assertThrows(HaDsn\NoLeaderException::class, static fn () => HaDsn::reader()));
+        $seconds = self::seconds(static fn() => self::assertThrows(HaDsn\NoLeaderException::class, static fn() => HaDsn::reader()));
 
         self::assertGreaterThanOrEqual(0.29, $seconds);
         self::assertLessThan(self::SOON, $seconds);
@@ -466,7 +466,7 @@ final class ReaderTest extends UnitTestCase
     /** What PDO says of a server at which nobody listens. */
     private static function refusedBy(string $host): \Throwable
     {
-        return self::thrown(static fn () => new \PDO("pgsql:host=$host;port=5432", 'u', 'p'));
+        return self::thrown(static fn() => new \PDO("pgsql:host=$host;port=5432", 'u', 'p'));
     }
 
     /** @return list<string> the hosts that calls of reader() lead to */

@@ -66,7 +66,7 @@ final class RestApiTest extends UnitTestCase
         $patroni = $this->patroni(Answer::status(401, ['WWW-Authenticate' => 'Basic realm="x"']));
         self::configure($patroni, 'patroni_user=u&patroni_password=p');
 
-        self::assertThrows(HaDsn\DiscoveryException::class, static fn () => HaDsn::writer(), "patroni {$patroni->address()}: answered 401");
+        self::assertThrows(HaDsn\DiscoveryException::class, static fn() => HaDsn::writer(), "patroni {$patroni->address()}: answered 401");
         self::assertSame(1, $patroni->count());
     }
 
@@ -81,7 +81,7 @@ final class RestApiTest extends UnitTestCase
 
         self::assertThrows(
             HaDsn\DiscoveryException::class,
-            static fn () => HaDsn::writer(),
+            static fn() => HaDsn::writer(),
             "patroni {$patroni->address()}: answered $status",
             'redirects',
         );

@@ -25,7 +25,7 @@ final class SecretsTest extends UnitTestCase
      */
     public function testAMalformedSourceShowsNoPartOfThePassword(string $sources): void
     {
-        $thrown = self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($sources));
+        $thrown = self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::configure($sources));
 
         self::assertDoesNotMatchRegularExpression('/hunter2|hunter/', self::everythingAbout($thrown));
     }
@@ -90,7 +90,7 @@ final class SecretsTest extends UnitTestCase
 
     public function testAStackTraceHidesTheSources(): void
     {
-        $thrown = self::thrown(static fn () => HaDsn::configure('patroni://' . self::CREDENTIALS . 'a/app?ttl=5'));
+        $thrown = self::thrown(static fn() => HaDsn::configure('patroni://' . self::CREDENTIALS . 'a/app?ttl=5'));
 
         self::assertInstanceOf(\SensitiveParameterValue::class, $thrown->getTrace()[0]['args'][0]);
         self::assertStringContainsString('HaDsn::configure(Object(SensitiveParameterValue))', $thrown->getTraceAsString());
@@ -99,7 +99,7 @@ final class SecretsTest extends UnitTestCase
 
     public function testATraceThroughATypeErrorHidesTheSources(): void
     {
-        $thrown = self::thrown(static fn () => HaDsn::configure(['patroni://' . self::CREDENTIALS . 'a/app']));
+        $thrown = self::thrown(static fn() => HaDsn::configure(['patroni://' . self::CREDENTIALS . 'a/app']));
 
         self::assertInstanceOf(\TypeError::class, $thrown);
         self::assertDoesNotMatchRegularExpression(self::SECRETS, self::everythingAbout($thrown));
@@ -127,7 +127,7 @@ final class SecretsTest extends UnitTestCase
         $patroni = $this->patroni($answer);
         HaDsn::configure(self::secretUrl($patroni->address()) . '&timeout=300ms&failover_timeout=0s');
 
-        $thrown = self::thrown(static fn () => HaDsn::writer());
+        $thrown = self::thrown(static fn() => HaDsn::writer());
 
         self::assertInstanceOf(HaDsn\Exception::class, $thrown);
         self::assertDoesNotMatchRegularExpression(
@@ -198,7 +198,7 @@ final class SecretsTest extends UnitTestCase
     {
         // The frames of the test itself have the source as an argument.
         $own = array_map(
-            static fn (array $frame): array => array_diff_key($frame, ['object' => 0]),
+            static fn(array $frame): array => array_diff_key($frame, ['object' => 0]),
             array_slice($thrown->getTrace(), 0, 1),
         );
         $first = explode("\n", $thrown->getTraceAsString())[0];

@@ -107,7 +107,7 @@ final class SignalsTest extends UnitTestCase
         $patroni = $this->withoutALeader();
         $code = 'pcntl_async_signals(true); pcntl_signal(SIGALRM, SIG_IGN);' . self::WAIT;
 
-        $outcome = $this->signal($patroni, $code, static fn () => $patroni->answers(Answer::members(...Nodes::healthy())));
+        $outcome = $this->signal($patroni, $code, static fn() => $patroni->answers(Answer::members(...Nodes::healthy())));
 
         self::assertStringStartsWith('pgsql:host=127.0.2.1;', $outcome->json()['result']);
     }
@@ -132,7 +132,7 @@ final class SignalsTest extends UnitTestCase
             PHP;
         $patroni = $this->withoutALeader();
         $process = Php::start($code, env: ['HADSN_URL' => self::url($patroni, self::OPTIONS)]);
-        self::await(static fn (): bool => $patroni->count() >= 2, 'the writer waits');
+        self::await(static fn(): bool => $patroni->count() >= 2, 'the writer waits');
         $process->signal(SIGALRM);
         $process->waitFor('/handled/', 10.0, 2);
         $patroni->answers(Answer::members(...Nodes::healthy()));
@@ -149,7 +149,7 @@ final class SignalsTest extends UnitTestCase
         $code = 'pcntl_async_signals(true); pcntl_signal(SIGALRM, function () use (&$handled) { ++$handled; });' . self::WAIT;
 
         $process = Php::start($code, env: ['HADSN_URL' => self::url($silent, 'timeout=1s&' . self::OPTIONS)]);
-        self::await(static fn (): bool => $silent->count() === 1, 'Patroni is asked');
+        self::await(static fn(): bool => $silent->count() === 1, 'Patroni is asked');
         $process->signal(SIGALRM);
         $said = $process->wait(20.0)->json();
 
@@ -167,7 +167,7 @@ final class SignalsTest extends UnitTestCase
             . strtr(self::WAIT, ['HaDsn::writer()' => $call]);
 
         $process = Php::start($code, env: ['HADSN_URL' => self::url($slow, 'timeout=20s&' . self::OPTIONS)]);
-        self::await(static fn (): bool => $slow->count() === 1, 'Patroni is asked');
+        self::await(static fn(): bool => $slow->count() === 1, 'Patroni is asked');
         $process->signal(SIGALRM);
         $said = $process->wait(20.0)->json();
 
@@ -202,7 +202,7 @@ final class SignalsTest extends UnitTestCase
     private function signal(FakePatroni $patroni, string $code, ?callable $afterwards = null): Outcome
     {
         $process = Php::start($code, env: ['HADSN_URL' => self::url($patroni, self::OPTIONS)]);
-        self::await(static fn (): bool => $patroni->count() >= 2, 'the writer waits');
+        self::await(static fn(): bool => $patroni->count() >= 2, 'the writer waits');
         $process->signal(SIGALRM);
         if ($afterwards !== null) {
             $afterwards();

@@ -19,7 +19,7 @@ final class SourceStringTest extends UnitTestCase
      */
     public function testAMalformedSourceIsRefusedAndNamed(string $sources, string ...$texts): void
     {
-        $thrown = self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($sources), ...$texts);
+        $thrown = self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::configure($sources), ...$texts);
 
         self::assertDoesNotMatchRegularExpression('/[\x00-\x1f]/', $thrown->getMessage(), 'one line of text');
         self::assertLessThan(1000, strlen($thrown->getMessage()));
@@ -67,7 +67,7 @@ final class SourceStringTest extends UnitTestCase
         $shown = addcslashes($host, "\n\"\\");
         self::assertThrows(
             HaDsn\ConfigException::class,
-            static fn () => HaDsn::configure("patroni://10.0.0.1,$host/app"),
+            static fn() => HaDsn::configure("patroni://10.0.0.1,$host/app"),
             'source 1',
             'host',
             "\"$shown\"",
@@ -95,7 +95,7 @@ final class SourceStringTest extends UnitTestCase
         // Where somebody has forgotten the @, it is the password.
         $thrown = self::assertThrows(
             HaDsn\ConfigException::class,
-            static fn () => HaDsn::configure("patroni://db1:$port/app"),
+            static fn() => HaDsn::configure("patroni://db1:$port/app"),
             'source 1: host "db1',
             'port',
         );
@@ -116,7 +116,7 @@ final class SourceStringTest extends UnitTestCase
     public function testABadOptionIsRefusedWithItsNameAndItsText(string $name, string $value): void
     {
         $url = "patroni://10.0.0.1/app?$name=" . rawurlencode($value);
-        $thrown = self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($url), "option $name: ");
+        $thrown = self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::configure($url), "option $name: ");
 
         self::assertStringContainsString('"' . addcslashes($value, '"\\') . '"', $thrown->getMessage());
         self::assertMatchesRegularExpression('/": \w+ \w+/', $thrown->getMessage(), 'and with what is wrong');
@@ -180,8 +180,13 @@ final class SourceStringTest extends UnitTestCase
      */
     public function testAnUnknownOptionIsRefusedWithTheListOfKnownOnes(string $name): void
     {
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure("patroni://10.0.0.1/app?$name=1"),
-            "unknown option \"$name\"", 'failover_timeout', 'application_name');
+        self::assertThrows(
+            HaDsn\ConfigException::class,
+            static fn() => HaDsn::configure("patroni://10.0.0.1/app?$name=1"),
+            "unknown option \"$name\"",
+            'failover_timeout',
+            'application_name',
+        );
     }
 
     /** @return iterable<string, array{string}> */
@@ -203,7 +208,7 @@ final class SourceStringTest extends UnitTestCase
     {
         self::assertThrows(
             HaDsn\ConfigException::class,
-            static fn () => HaDsn::configure("patroni://10.0.0.1/app?$options"),
+            static fn() => HaDsn::configure("patroni://10.0.0.1/app?$options"),
             "option $name",
             'twice',
         );
@@ -224,7 +229,7 @@ final class SourceStringTest extends UnitTestCase
     {
         self::assertThrows(
             HaDsn\ConfigException::class,
-            static fn () => HaDsn::configure("patroni://10.0.0.1/app?$options"),
+            static fn() => HaDsn::configure("patroni://10.0.0.1/app?$options"),
             "option $name: ",
             $what,
         );
@@ -246,7 +251,7 @@ final class SourceStringTest extends UnitTestCase
     {
         self::assertThrows(
             HaDsn\ConfigException::class,
-            static fn () => HaDsn::configure($sources),
+            static fn() => HaDsn::configure($sources),
             $what,
             'not available in hadsn',
             'yet',
@@ -266,7 +271,7 @@ final class SourceStringTest extends UnitTestCase
      */
     public function testTlsOptionsThatCantWorkAreRefused(string $sources, string ...$parts): void
     {
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($sources), ...$parts);
+        self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::configure($sources), ...$parts);
     }
 
     /** @return iterable<string, list<string>> */
@@ -286,7 +291,7 @@ final class SourceStringTest extends UnitTestCase
      */
     public function testAnSrvSourceNamesOneDomain(string $sources, string ...$parts): void
     {
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure($sources), ...$parts);
+        self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::configure($sources), ...$parts);
     }
 
     /** @return iterable<string, list<string>> */
@@ -348,7 +353,7 @@ final class SourceStringTest extends UnitTestCase
         self::configure($this->cluster(...Nodes::healthy()));
         $before = HaDsn::writer();
 
-        self::assertThrows(HaDsn\ConfigException::class, static fn () => HaDsn::configure('nonsense'));
+        self::assertThrows(HaDsn\ConfigException::class, static fn() => HaDsn::configure('nonsense'));
 
         self::assertSame($before, HaDsn::writer());
     }

@@ -7,6 +7,4 @@ namespace Shop;
 /**
  * A page for this is better than one that does not end.
  */
-final class Closed extends \RuntimeException
-{
-}
+final class Closed extends \RuntimeException {}

@@ -13,9 +13,7 @@ use HaDsn\NoLeaderException;
  */
 final class Shop
 {
-    public function __construct(private readonly Connection $db)
-    {
-    }
+    public function __construct(private readonly Connection $db) {}
 
     /**
      * @param string $id chosen by the caller, before: it makes a COMMIT in doubt answerable
@@ -31,7 +29,7 @@ final class Shop
             $this->db->transaction($write);
         } catch (CommitUnknownException) {
             // On the leader: a replica may not have it yet.
-            if (!$this->db->run(static fn (\PDO $pdo): bool => self::has($pdo, $id))) {
+            if (!$this->db->run(static fn(\PDO $pdo): bool => self::has($pdo, $id))) {
                 $this->db->transaction($write);
             }
         } catch (NoLeaderException $nobody) {
@@ -41,7 +39,7 @@ final class Shop
 
     public function count(): int
     {
-        return $this->db->run(static fn (\PDO $pdo): int => (int) $pdo->query('SELECT count(*) FROM purchase')->fetchColumn(), 'reader');
+        return $this->db->run(static fn(\PDO $pdo): int => (int) $pdo->query('SELECT count(*) FROM purchase')->fetchColumn(), 'reader');
     }
 
     private static function has(\PDO $pdo, string $id): bool

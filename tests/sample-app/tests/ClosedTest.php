@@ -23,7 +23,7 @@ final class ClosedTest extends TestCase
         $cluster->noLeader();
         $shop = new Shop(new Connection('app', 'app'));
 
-        $error = $this->assertNoLeader(static fn () => $shop->sell('1', 'book'));
+        $error = $this->assertNoLeader(static fn() => $shop->sell('1', 'book'));
 
         self::assertInstanceOf(Closed::class, $error);
     }

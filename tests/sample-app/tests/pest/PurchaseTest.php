@@ -1,5 +1,7 @@
 <?php
 
+declare(strict_types=1);
+
 use HaDsn\Connection;
 use HaDsn\Testing\InteractsWithFailover;
 use Shop\Shop;
