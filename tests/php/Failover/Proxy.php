@@ -20,7 +20,10 @@ final class Proxy
     /** The next query ends the connection, and does not reach the server. */
     public const CLOSE = 'close';
 
-    /** The same, with a reset. */
+    /** The same for one query; then everything goes through. */
+    public const CLOSE_ONCE = 'close once';
+
+    /** The next query ends the connection with a reset. */
     public const RESET = 'reset';
 
     /** The next query is answered with bytes that mean nothing. */

@@ -84,6 +84,11 @@ final class Server
         if ($mode === 'slam' || ($isQuery && $mode === 'close')) {
             return false;
         }
+        if ($isQuery && $mode === 'close once') {
+            file_put_contents("$this->directory/mode", 'pass');
+
+            return false;
+        }
         if ($isQuery && $mode === 'garble') {
             fwrite($pair->client, str_repeat("\x07\x01\x02\x03\x04", 20));
 

@@ -1,0 +1,117 @@
+<?php
+
+declare(strict_types=1);
+
+namespace HaDsn\Laravel;
+
+use HaDsn\ConfigException;
+use Illuminate\Database\Connectors\ConnectorInterface;
+use Illuminate\Database\Connectors\PostgresConnector;
+
+/**
+ * Makes the connections of `pgsql`: those with the key `hadsn` through hadsn, the others as before.
+ *
+ * @internal
+ */
+final class Connector extends PostgresConnector
+{
+    /**
+     * @param ConnectorInterface      $otherwise makes the connections that do not ask for hadsn
+     * @param \Closure(string): void  $missing   is told the name of a connection that asks, where there is no extension
+     */
+    public function __construct(
+        private readonly ConnectorInterface $otherwise,
+        private readonly Clusters $clusters,
+        private readonly Purpose $purpose,
+        private readonly \Closure $missing,
+    ) {
+    }
+
+    /**
+     * @param array<string, mixed> $config
+     *
+     * @return \PDO
+     */
+    public function connect(#[\SensitiveParameter] array $config)
+    {
+        $settings = Settings::of($config);
+        if ($settings === null) {
+            return $this->otherwise->connect($config);
+        }
+        if (!\extension_loaded('hadsn')) {
+            ($this->missing)($settings->connection);
+
+            return $this->otherwise->connect($config);
+        }
+        if (\in_array(strtolower((string) \ini_get('hadsn.pdo_dsn')), ['', '0', 'off', 'no', 'false'], true)) {
+            throw new ConfigException("connection $settings->connection: hadsn.pdo_dsn is off in php.ini: Laravel needs it on");
+        }
+        $this->clusters->prepare($settings);
+        $this->clusters->checkTls($settings, $config);
+
+        return parent::connect($config);
+    }
+
+    /**
+     * @param array<string, mixed> $config
+     * @param array<int, mixed>    $options
+     *
+     * @return \PDO
+     */
+    public function createConnection($dsn, #[\SensitiveParameter] array $config, array $options)
+    {
+        $credentials = [$config['username'] ?? null, $config['password'] ?? null];
+        [$username, $password] = array_map(static fn (mixed $text): mixed => $text === '' ? null : $text, $credentials);
+        try {
+            $pdo = $this->createPdoConnection($dsn, $username, $password, $options);
+        } catch (\PDOException $e) {
+            // Laravel would try the next host, and there is none: hadsn has tried all of them, as long as it may.
+            throw $e->getPrevious() instanceof \HaDsn\Exception ? $e->getPrevious() : $e;
+        }
+        $this->configureSession($pdo, $config);
+
+        return $pdo;
+    }
+
+    /** @param array<string, mixed> $config */
+    protected function getDsn(#[\SensitiveParameter] array $config)
+    {
+        $settings = Settings::of($config);
+        $role = $settings->role ?? $this->purpose->role();
+        $parts = [
+            'cluster' => $settings->cluster,
+            'role' => $role->value,
+            'dbname' => (string) ($config['database'] ?? ''),
+            'max_lag' => (string) $settings->maxLag,
+            'after' => (string) $this->purpose->after(),
+        ];
+        $pairs = [];
+        foreach (array_filter($parts, static fn (string $text): bool => $text !== '') as $key => $text) {
+            if (str_contains($text, ';')) {
+                throw new ConfigException("connection $settings->connection: a semicolon can't be part of $key");
+            }
+            $pairs[] = "$key=$text";
+        }
+
+        return 'hadsn:' . implode(';', $pairs);
+    }
+
+    /**
+     * Newer versions of Laravel have this in the DSN.
+     *
+     * @param array<string, mixed> $config
+     */
+    private function configureSession(\PDO $pdo, #[\SensitiveParameter] array $config): void
+    {
+        $settings = [];
+        if (isset($config['charset']) && !method_exists($this, 'configureEncoding')) {
+            $settings[] = 'SET client_encoding TO ' . $pdo->quote((string) $config['charset']);
+        }
+        if (isset($config['application_name']) && !method_exists($this, 'configureApplicationName')) {
+            $settings[] = 'SET application_name TO ' . $pdo->quote((string) $config['application_name']);
+        }
+        if ($settings !== []) {
+            $pdo->exec(implode('; ', $settings));
+        }
+    }
+}
