@@ -101,7 +101,7 @@ test-php-lab: build
 	$(call step,PHPUnit: the lab)
 	trap '$(SUDO) tests/lab/lab down' EXIT
 	$(SUDO) tests/lab/lab up
-	$(SUDO) $(PHPUNIT) --testsuite lab,codeigniter,recipes
+	$(SUDO) $(PHPUNIT) --testsuite lab,laravel,codeigniter,recipes
 	$(call step,PHPUnit: the lab with TLS$(comma) DNS and a standby cluster)
 	$(SUDO) tests/lab/lab up --tls --dns --dr
 	$(SUDO) $(PHPUNIT) --testsuite sources

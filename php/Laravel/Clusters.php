@@ -19,9 +19,7 @@ final class Clusters
     private const LAX = ['disable', 'allow', 'prefer'];
 
     /** @param \Closure(): array<string, string|null> $sources by the cluster's name; those that are null are the extension's own business */
-    public function __construct(private readonly \Closure $sources)
-    {
-    }
+    public function __construct(private readonly \Closure $sources) {}
 
     /**
      * Configures the cluster of a connection, as often as that is asked for: some servers begin a new request in the same process.

@@ -24,8 +24,7 @@ final class Connector extends PostgresConnector
         private readonly Clusters $clusters,
         private readonly Purpose $purpose,
         private readonly \Closure $missing,
-    ) {
-    }
+    ) {}
 
     /**
      * @param array<string, mixed> $config
@@ -61,7 +60,7 @@ final class Connector extends PostgresConnector
     public function createConnection($dsn, #[\SensitiveParameter] array $config, array $options)
     {
         $credentials = [$config['username'] ?? null, $config['password'] ?? null];
-        [$username, $password] = array_map(static fn (mixed $text): mixed => $text === '' ? null : $text, $credentials);
+        [$username, $password] = array_map(static fn(mixed $text): mixed => $text === '' ? null : $text, $credentials);
         try {
             $pdo = $this->createPdoConnection($dsn, $username, $password, $options);
         } catch (\PDOException $e) {
@@ -86,7 +85,7 @@ final class Connector extends PostgresConnector
             'after' => (string) $this->purpose->after(),
         ];
         $pairs = [];
-        foreach (array_filter($parts, static fn (string $text): bool => $text !== '') as $key => $text) {
+        foreach (array_filter($parts, static fn(string $text): bool => $text !== '') as $key => $text) {
             if (str_contains($text, ';')) {
                 throw new ConfigException("connection $settings->connection: a semicolon can't be part of $key");
             }

@@ -41,14 +41,14 @@ final class HaDsnServiceProvider extends ServiceProvider
         }
         // Made here, and once: applications that are cloned for a request (Octane) share the connections, and what makes them.
         $purpose = new Purpose();
-        $clusters = new Clusters(static fn (): array => $app->make('config')->get('hadsn.clusters', []));
+        $clusters = new Clusters(static fn(): array => $app->make('config')->get('hadsn.clusters', []));
         $app->instance(Clusters::class, $clusters);
 
         $missing = self::missing($app);
         if (!$app->bound('db.connector.pgsql')) {
             $app->bind('db.connector.pgsql', PostgresConnector::class);
         }
-        $app->extend('db.connector.pgsql', static fn ($connector) => new Connector($connector, $clusters, $purpose, $missing));
+        $app->extend('db.connector.pgsql', static fn($connector) => new Connector($connector, $clusters, $purpose, $missing));
 
         $this->resolve($purpose);
     }
@@ -57,7 +57,7 @@ final class HaDsnServiceProvider extends ServiceProvider
     {
         if ($this->app->bound('events')) {
             $app = $this->app;
-            $this->app->make('events')->listen(self::BEGINNINGS, static fn () => self::recover($app));
+            $this->app->make('events')->listen(self::BEGINNINGS, static fn() => self::recover($app));
         }
         if ($this->app->runningInConsole()) {
             $this->publishes([self::CONFIG => $this->app->configPath('hadsn.php')], 'hadsn-config');

@@ -71,7 +71,8 @@ final class PostgresConnection extends LaravelConnection
         $pdo,
         $database,
         $tablePrefix,
-        #[\SensitiveParameter] array $config,
+        #[\SensitiveParameter]
+        array $config,
         private readonly Settings $settings,
         private readonly Purpose $purpose,
     ) {
@@ -170,7 +171,7 @@ final class PostgresConnection extends LaravelConnection
             return;
         }
         try {
-            $this->runQueryCallback('COMMIT', [], fn () => $this->check());
+            $this->runQueryCallback('COMMIT', [], fn() => $this->check());
         } catch (QueryException $e) {
             throw match (true) {
                 $e->getPrevious() instanceof TransactionException => $e->getPrevious(),
@@ -223,7 +224,7 @@ final class PostgresConnection extends LaravelConnection
     {
         $this->reader = null;
         if ($pdo instanceof \Closure) {
-            $pdo = $this->readers = fn (): \PDO => $this->purpose->reading($this->after, $pdo);
+            $pdo = $this->readers = fn(): \PDO => $this->purpose->reading($this->after, $pdo);
         }
 
         return parent::setReadPdo($pdo);

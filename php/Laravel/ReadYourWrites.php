@@ -17,9 +17,7 @@ final class ReadYourWrites
 {
     private const KEY = 'hadsn.positions';
 
-    public function __construct(private readonly DatabaseManager $db)
-    {
-    }
+    public function __construct(private readonly DatabaseManager $db) {}
 
     /**
      * @param \Illuminate\Http\Request $request

@@ -30,11 +30,11 @@ final class Settings
     private function __construct(
         public readonly string $connection,
         public readonly string $cluster,
-        #[\SensitiveParameter] public readonly ?string $source = null,
+        #[\SensitiveParameter]
+        public readonly ?string $source = null,
         public readonly ?Role $role = null,
         public readonly ?int $maxLag = null,
-    ) {
-    }
+    ) {}
 
     /**
      * Null: the connection does not ask for hadsn.

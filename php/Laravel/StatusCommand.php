@@ -84,7 +84,7 @@ final class StatusCommand extends Command
     /** @return list<array<string, mixed>> */
     private static function members(Topology $topology): array
     {
-        return array_map(static fn (Member $member): array => [
+        return array_map(static fn(Member $member): array => [
             'member' => $member->name,
             'role' => $member->role,
             'state' => $member->state,

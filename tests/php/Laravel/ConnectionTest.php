@@ -47,7 +47,7 @@ final class ConnectionTest extends LaravelTestCase
         $db = $this->connection();
         $pdo = $db->getPdo();
         self::terminate($pdo);
-        self::thrown(static fn () => $pdo->query('SELECT 1'));
+        self::thrown(static fn() => $pdo->query('SELECT 1'));
 
         self::assertTrue($db->table('entry')->insert(['number' => 1]));
         self::assertNotSame($pdo, $db->getPdo());
@@ -62,7 +62,7 @@ final class ConnectionTest extends LaravelTestCase
         self::assertSame(7, $db->table('entry')->value('number'));
         self::assertFalse($db->getPdo()->inTransaction());
         self::terminate($db->getPdo());
-        self::assertSame([7], array_map(static fn (object $row): int => $row->number, iterator_to_array($db->cursor('SELECT number FROM entry'))));
+        self::assertSame([7], array_map(static fn(object $row): int => $row->number, iterator_to_array($db->cursor('SELECT number FROM entry'))));
         self::terminate($db->getReadPdo());
         self::assertSame(1, $db->table('entry')->count());
     }
@@ -75,7 +75,7 @@ final class ConnectionTest extends LaravelTestCase
         $db->getPdo();
         $this->network->will(Proxy::CLOSE_ONCE);
 
-        $thrown = self::assertThrows(FailoverException::class, static fn () => $write($db), 'may have been carried out');
+        $thrown = self::assertThrows(FailoverException::class, static fn() => $write($db), 'may have been carried out');
 
         self::assertSame(Verdict::InDoubt, $thrown->verdict);
         self::assertInstanceOf(QueryException::class, $thrown);
@@ -89,19 +89,19 @@ final class ConnectionTest extends LaravelTestCase
     /** @return iterable<string, array{callable(PostgresConnection): mixed}> */
     public static function writes(): iterable
     {
-        yield 'insert' => [static fn (PostgresConnection $db) => $db->table('entry')->insert(['number' => 1])];
-        yield 'insertGetId' => [static fn (PostgresConnection $db) => $db->table('entry')->insertGetId(['number' => 1], 'number')];
-        yield 'update' => [static fn (PostgresConnection $db) => $db->update('UPDATE entry SET number = 1')];
-        yield 'unprepared' => [static fn (PostgresConnection $db) => $db->unprepared('INSERT INTO entry VALUES (1)')];
-        yield 'two statements' => [static fn (PostgresConnection $db) => $db->unprepared('SELECT 1; INSERT INTO entry VALUES (1)')];
-        yield 'a function that writes' => [static fn (PostgresConnection $db) => $db->select('SELECT enter(1)', [], false)];
-        yield 'WITH' => [static fn (PostgresConnection $db) => $db->select('WITH new AS (INSERT INTO entry VALUES (1) RETURNING number) SELECT * FROM new', [], false)];
-        yield 'a sequence' => [static fn (PostgresConnection $db) => $db->select("SELECT setval('numbers', 1)", [], false)];
+        yield 'insert' => [static fn(PostgresConnection $db) => $db->table('entry')->insert(['number' => 1])];
+        yield 'insertGetId' => [static fn(PostgresConnection $db) => $db->table('entry')->insertGetId(['number' => 1], 'number')];
+        yield 'update' => [static fn(PostgresConnection $db) => $db->update('UPDATE entry SET number = 1')];
+        yield 'unprepared' => [static fn(PostgresConnection $db) => $db->unprepared('INSERT INTO entry VALUES (1)')];
+        yield 'two statements' => [static fn(PostgresConnection $db) => $db->unprepared('SELECT 1; INSERT INTO entry VALUES (1)')];
+        yield 'a function that writes' => [static fn(PostgresConnection $db) => $db->select('SELECT enter(1)', [], false)];
+        yield 'WITH' => [static fn(PostgresConnection $db) => $db->select('WITH new AS (INSERT INTO entry VALUES (1) RETURNING number) SELECT * FROM new', [], false)];
+        yield 'a sequence' => [static fn(PostgresConnection $db) => $db->select("SELECT setval('numbers', 1)", [], false)];
     }
 
     public function testAFailoverIsNoReasonForAWorkerToEnd(): void
     {
-        $worker = new class () {
+        $worker = new class {
             use DetectsLostConnections;
 
             public function ends(\Throwable $e): bool
@@ -112,7 +112,7 @@ final class ConnectionTest extends LaravelTestCase
         $db = $this->connection();
         $db->getPdo();
         $this->network->will(Proxy::CLOSE_ONCE);
-        $thrown = self::thrown(static fn () => $db->table('entry')->insert(['number' => 1]));
+        $thrown = self::thrown(static fn() => $db->table('entry')->insert(['number' => 1]));
 
         self::assertFalse($worker->ends($thrown));
         self::assertTrue($worker->ends($thrown->getPrevious()));
@@ -124,7 +124,7 @@ final class ConnectionTest extends LaravelTestCase
         $pdo = $db->getPdo();
 
         foreach (['SELECT 1/0' => '22012', 'SELECT nothing' => '42703'] as $statement => $state) {
-            $thrown = self::thrown(static fn () => $db->select($statement, [], false));
+            $thrown = self::thrown(static fn() => $db->select($statement, [], false));
             self::assertInstanceOf(QueryException::class, $thrown);
             self::assertNotInstanceOf(FailoverException::class, $thrown);
             self::assertSame($state, $thrown->getCode());
@@ -205,12 +205,12 @@ final class ConnectionTest extends LaravelTestCase
             $this->network->will($mode);
         };
 
-        $thrown = self::assertThrows(CommitUnknownException::class, static fn () => $db->transaction($work));
+        $thrown = self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction($work));
 
         self::assertInstanceOf(\PDOException::class, $thrown->getPrevious());
         self::assertSame([1, 0, $entries], [$runs, $db->transactionLevel(), self::entries()]);
         $this->network->will(Proxy::PASS);
-        $db->transaction(static fn () => $db->table('entry')->insert(['number' => 2]));
+        $db->transaction(static fn() => $db->table('entry')->insert(['number' => 2]));
         self::assertSame([...$entries, 2], self::entries());
     }
 
@@ -222,7 +222,7 @@ final class ConnectionTest extends LaravelTestCase
         $db->table('entry')->insert(['number' => 1]);
         $this->network->will($mode);
 
-        self::assertThrows(CommitUnknownException::class, static fn () => $db->commit());
+        self::assertThrows(CommitUnknownException::class, static fn() => $db->commit());
 
         $db->rollBack();
         self::assertSame([0, $entries], [$db->transactionLevel(), self::entries()]);
@@ -243,10 +243,10 @@ final class ConnectionTest extends LaravelTestCase
         self::terminate($db->getPdo());
 
         foreach ([1, 2] as $time) {
-            $thrown = self::assertThrows(FailoverException::class, static fn () => $db->table('entry')->insert(['number' => 2]), 'nothing of the statement lasts');
+            $thrown = self::assertThrows(FailoverException::class, static fn() => $db->table('entry')->insert(['number' => 2]), 'nothing of the statement lasts');
             self::assertSame(Verdict::Retry, $thrown->verdict, "time $time");
         }
-        $thrown = self::assertThrows(FailoverException::class, static fn () => $db->commit());
+        $thrown = self::assertThrows(FailoverException::class, static fn() => $db->commit());
         self::assertSame([Verdict::Retry, 'COMMIT'], [$thrown->verdict, $thrown->getSql()]);
 
         $db->rollBack();
@@ -262,7 +262,7 @@ final class ConnectionTest extends LaravelTestCase
         $db->table('entry')->insert(['number' => 1]);
         self::terminate($db->getPdo());
 
-        $thrown = self::assertThrows(FailoverException::class, static fn () => $db->select('SELECT 1', [], false));
+        $thrown = self::assertThrows(FailoverException::class, static fn() => $db->select('SELECT 1', [], false));
         self::assertSame(Verdict::Retry, $thrown->verdict);
         self::assertSame(1, $db->selectOne('SELECT 1 AS one')->one);
         self::assertSame([], self::entries());
@@ -272,7 +272,7 @@ final class ConnectionTest extends LaravelTestCase
     {
         $db = $this->connection();
 
-        self::assertThrows(TransactionException::class, static fn () => $db->transaction(static function () use ($db): void {
+        self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function () use ($db): void {
             $db->table('entry')->insert(['number' => 1]);
             try {
                 $db->select('SELECT 1/0');
@@ -288,14 +288,14 @@ final class ConnectionTest extends LaravelTestCase
         $db = $this->connection();
         $db->table('entry')->insert(['number' => 1]);
 
-        $thrown = self::thrown(static fn () => $db->transaction(static fn () => $db->table('entry')->insert(['number' => 1])));
+        $thrown = self::thrown(static fn() => $db->transaction(static fn() => $db->table('entry')->insert(['number' => 1])));
 
         self::assertInstanceOf(\PDOException::class, $thrown);
         self::assertSame('23505', $thrown->getCode());
         self::assertSame(0, $db->transactionLevel());
         $db->beginTransaction();
         $db->table('entry')->insert(['number' => 1]);
-        self::assertSame('23505', self::thrown(static fn () => $db->commit())->getCode());
+        self::assertSame('23505', self::thrown(static fn() => $db->commit())->getCode());
         $db->rollBack();
         self::assertSame([0, [1]], [$db->transactionLevel(), self::entries()]);
     }
@@ -315,7 +315,7 @@ final class ConnectionTest extends LaravelTestCase
 
         self::assertSame(3, $db->transaction($work, 3));
         $runs = 0;
-        self::assertSame('40001', self::thrown(static fn () => $db->transaction($work))->getCode());
+        self::assertSame('40001', self::thrown(static fn() => $db->transaction($work))->getCode());
         self::assertSame([1, 0], [$runs, $db->transactionLevel()]);
     }
 
@@ -324,7 +324,7 @@ final class ConnectionTest extends LaravelTestCase
         $db = $this->connection();
         $error = new \DomainException('no');
 
-        self::assertSame($error, self::thrown(static fn () => $db->transaction(static function () use ($db, $error): void {
+        self::assertSame($error, self::thrown(static fn() => $db->transaction(static function () use ($db, $error): void {
             $db->table('entry')->insert(['number' => 1]);
             throw $error;
         })));
@@ -343,7 +343,7 @@ final class ConnectionTest extends LaravelTestCase
             $db->table('entry')->insert(['number' => 1]);
         };
 
-        $thrown = self::thrown(static fn () => $db->transaction($work));
+        $thrown = self::thrown(static fn() => $db->transaction($work));
 
         self::assertSame([1, '25006', 0], [$runs, $thrown->getCode(), $db->transactionLevel()]);
         self::assertFalse($db->getPdo()->inTransaction());
@@ -353,14 +353,14 @@ final class ConnectionTest extends LaravelTestCase
     {
         $app = $this->application();
         $db = $app->db()->connection();
-        $app->make('events')->listen(TransactionCommitted::class, static fn () => $db->select('SELECT 1/0'));
+        $app->make('events')->listen(TransactionCommitted::class, static fn() => $db->select('SELECT 1/0'));
         $runs = 0;
 
         $work = static function () use ($db, &$runs): void {
             $db->table('entry')->insert(['number' => ++$runs]);
         };
 
-        $thrown = self::thrown(static fn () => $db->transaction($work, 5));
+        $thrown = self::thrown(static fn() => $db->transaction($work, 5));
 
         self::assertInstanceOf(QueryException::class, $thrown);
         self::assertSame([1, 0, [1]], [$runs, $db->transactionLevel(), self::entries()]);
@@ -388,9 +388,9 @@ final class ConnectionTest extends LaravelTestCase
             });
             $this->network->will(Proxy::CLOSE_BEFORE_COMMIT);
         };
-        self::assertThrows(CommitUnknownException::class, static fn () => $db->transaction($doubtful));
+        self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction($doubtful));
         $this->network->will(Proxy::PASS);
-        $db->transaction(static fn () => 1);
+        $db->transaction(static fn() => 1);
         self::assertSame([2], $called);
     }
 
@@ -418,7 +418,7 @@ final class ConnectionTest extends LaravelTestCase
 
         $db->disconnect();
 
-        self::await(static fn (): bool => $admin->query("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")->fetchColumn() === 0, 'the backend is gone');
+        self::await(static fn(): bool => $admin->query("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")->fetchColumn() === 0, 'the backend is gone');
         self::assertSame(1, $db->selectOne('SELECT 1 AS one')->one);
     }
 
@@ -428,7 +428,7 @@ final class ConnectionTest extends LaravelTestCase
 
         $thrown = null;
         $seconds = self::seconds(static function () use ($db, &$thrown): void {
-            $thrown = self::thrown(static fn () => $db->select('SELECT 1'));
+            $thrown = self::thrown(static fn() => $db->select('SELECT 1'));
         });
 
         self::assertLessThan(self::SOON, $seconds);
@@ -441,10 +441,10 @@ final class ConnectionTest extends LaravelTestCase
     {
         $db = $this->connection(['hadsn' => self::url(self::deadAddress(), 'timeout=500ms&failover_timeout=500ms')]);
 
-        $thrown = self::assertThrows(FailoverException::class, static fn () => $db->table('entry')->insert(['number' => 1]));
+        $thrown = self::assertThrows(FailoverException::class, static fn() => $db->table('entry')->insert(['number' => 1]));
         self::assertSame(Verdict::Retry, $thrown->verdict);
         self::assertInstanceOf(\HaDsn\Exception::class, $thrown->getPrevious());
-        self::assertInstanceOf(\HaDsn\Exception::class, self::thrown(static fn () => $db->transaction(static fn () => 1)));
+        self::assertInstanceOf(\HaDsn\Exception::class, self::thrown(static fn() => $db->transaction(static fn() => 1)));
         self::assertSame(0, $db->transactionLevel());
     }
 
@@ -460,7 +460,7 @@ final class ConnectionTest extends LaravelTestCase
     {
         $db = $this->connection(['host' => ['192.0.2.1', '192.0.2.2'], 'port' => 1, 'read' => ['host' => '192.0.2.3'], 'write' => ['host' => ['192.0.2.4']]]);
 
-        self::assertLessThan(self::SOON, self::seconds(static fn () => self::assertSame(1, $db->selectOne('SELECT 1 AS one')->one)));
+        self::assertLessThan(self::SOON, self::seconds(static fn() => self::assertSame(1, $db->selectOne('SELECT 1 AS one')->one)));
     }
 
     public function testTheReadAndWriteSideOfAConnection(): void

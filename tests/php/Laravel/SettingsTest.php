@@ -36,7 +36,7 @@ final class SettingsTest extends LaravelTestCase
         self::assertSame(['orders', 'patroni://h/app', null, null], $of(['cluster' => 'orders', 'source' => 'patroni://h/app']));
         self::assertSame(['default', null, 'reader', null], $of(['role' => 'reader']));
         foreach (['Orders!', 5, ['rolle' => 'reader'], ['role' => 'master'], ['max_lag' => '1MiB'], ['cluster' => 7]] as $wrong) {
-            self::assertThrows(ConfigException::class, static fn () => $of($wrong), 'connection pgsql, hadsn');
+            self::assertThrows(ConfigException::class, static fn() => $of($wrong), 'connection pgsql, hadsn');
         }
     }
 
@@ -64,13 +64,13 @@ final class SettingsTest extends LaravelTestCase
         $source = self::url(self::deadAddress(), 'timeout=200ms&failover_timeout=200ms');
 
         $db = $this->connection($tls + ['hadsn' => $source]);
-        $thrown = self::thrown(static fn () => $db->select('SELECT 1'));
+        $thrown = self::thrown(static fn() => $db->select('SELECT 1'));
         self::assertInstanceOf(QueryException::class, $thrown);
         self::assertInstanceOf(ConfigException::class, $thrown->getPrevious());
         self::assertStringContainsString('connection pgsql, sslmode: it has to stand in the source', $thrown->getMessage());
 
         $db = $this->connection($tls + ['hadsn' => "$source&sslmode=verify-full&sslrootcert=%2Fca.pem"]);
-        self::assertNotInstanceOf(ConfigException::class, self::thrown(static fn () => $db->select('SELECT 1'))->getPrevious());
+        self::assertNotInstanceOf(ConfigException::class, self::thrown(static fn() => $db->select('SELECT 1'))->getPrevious());
         self::assertSame(1, $this->connection(['sslmode' => 'prefer'])->selectOne('SELECT 1 AS one')->one);
     }
 
@@ -78,7 +78,7 @@ final class SettingsTest extends LaravelTestCase
     {
         $db = $this->connection(['hadsn' => 'patroni://app:hunter2@127.0.0.1:1/app?timeout=later']);
 
-        $thrown = self::thrown(static fn () => $db->select('SELECT 1'));
+        $thrown = self::thrown(static fn() => $db->select('SELECT 1'));
 
         self::assertStringContainsString('timeout', $thrown->getMessage());
         self::assertStringNotContainsString('hunter2', (string) $thrown);
@@ -87,13 +87,13 @@ final class SettingsTest extends LaravelTestCase
     public function testOneThatWasThereBeforeMakesTheOtherConnections(): void
     {
         require_once __DIR__ . '/app/Elsewhere.php';
-        Connection::resolverFor('pgsql', static fn (...$arguments): Connection => new app\Elsewhere(...$arguments));
+        Connection::resolverFor('pgsql', static fn(...$arguments): Connection => new app\Elsewhere(...$arguments));
         try {
             $other = $this->application(['hadsn' => null, 'host' => Postgres::HOST, 'port' => self::$server->port])->db()->connection();
             self::assertInstanceOf(app\Elsewhere::class, $other);
             $this->connection();
         } finally {
-            Connection::resolverFor('pgsql', static fn ($pdo, $database, $prefix, $config): Connection => new \Illuminate\Database\PostgresConnection($pdo, $database, $prefix, $config));
+            Connection::resolverFor('pgsql', static fn($pdo, $database, $prefix, $config): Connection => new \Illuminate\Database\PostgresConnection($pdo, $database, $prefix, $config));
         }
     }
 

@@ -62,7 +62,7 @@ final class Application extends Container
     public function serve(Request $request): void
     {
         $this->instance('session', new SessionManager($this));
-        $this->bind(StartSession::class, fn (): StartSession => new StartSession($this->make('session')));
+        $this->bind(StartSession::class, fn(): StartSession => new StartSession($this->make('session')));
         $router = new Router($this->make('events'), $this);
         $this->instance('router', $router);
         $this->instance('request', $request);
@@ -81,7 +81,7 @@ final class Application extends Container
     public function queue(): QueueManager
     {
         $queue = new QueueManager($this);
-        $queue->addConnector('database', fn (): DatabaseConnector => new DatabaseConnector($this->db()));
+        $queue->addConnector('database', fn(): DatabaseConnector => new DatabaseConnector($this->db()));
 
         return $queue;
     }
@@ -109,7 +109,7 @@ final class Application extends Container
     private static function config(array $connection): array
     {
         $connections = eval('return [' . Documentation::code('config/database.php') . '];');
-        $connections['pgsql'] = array_filter($connection + $connections['pgsql'], static fn (mixed $value): bool => $value !== null);
+        $connections['pgsql'] = array_filter($connection + $connections['pgsql'], static fn(mixed $value): bool => $value !== null);
 
         return [
             'database' => ['default' => 'pgsql', 'connections' => $connections],

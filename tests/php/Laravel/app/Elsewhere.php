@@ -9,6 +9,4 @@ use Illuminate\Database\PostgresConnection;
 /**
  * The connection of another package.
  */
-final class Elsewhere extends PostgresConnection
-{
-}
+final class Elsewhere extends PostgresConnection {}

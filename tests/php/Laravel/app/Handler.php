@@ -32,7 +32,5 @@ final class Handler implements ExceptionHandler
         return new Response(json_encode(['error' => get_class($e) . ': ' . $e->getMessage()], JSON_INVALID_UTF8_SUBSTITUTE), $mayTryAgain ? 503 : 500);
     }
 
-    public function renderForConsole($output, \Throwable $e): void
-    {
-    }
+    public function renderForConsole($output, \Throwable $e): void {}
 }

@@ -20,6 +20,6 @@ $options = new WorkerOptions();
 $options->sleep = 0.05;
 $options->maxTries = 0;
 $options->timeout = 0;
-$worker = new Worker($app->queue(), $app->make('events'), $app->make(ExceptionHandler::class), static fn (): bool => false);
+$worker = new Worker($app->queue(), $app->make('events'), $app->make(ExceptionHandler::class), static fn(): bool => false);
 fwrite(STDOUT, "works\n");
 exit($worker->daemon('database', 'default', $options));
