@@ -35,7 +35,7 @@ final class WalkTest extends LabTestCase
         self::$application = new Application();
         // Composer as usual, with this repository in place of the one on the network.
         self::$application->write('composer.json', json_encode([
-            'repositories' => [['type' => 'path', 'url' => Application::package()], ['packagist.org' => false]],
+            'repositories' => [['type' => 'path', 'url' => Application::package()], ['packagist' => false]],
             'minimum-stability' => 'dev',
         ], JSON_THROW_ON_ERROR));
         (new Page())->follow('Five minutes', self::$application, static function (string $command): void {
