@@ -121,45 +121,23 @@ final class PostgresConnection extends LaravelConnection
         }
     }
 
-    public function transaction(\Closure $callback, $attempts = 1)
+    /**
+     * @param int           $attempts  how often conflicts with other transactions may let it run
+     * @param \Closure|null $onFailure is told what is thrown. Laravel had this parameter for a while (12.9)
+     */
+    public function transaction(\Closure $callback, $attempts = 1, ?\Closure $onFailure = null)
     {
         if ($this->transactions > 0) {
             // A savepoint. What a failover does is for the outermost.
-            return parent::transaction($callback, $attempts);
+            return parent::transaction($callback, $attempts, $onFailure);
         }
-        $patience = new Patience($this->cluster);
-        $attempt = 1;
-        while (true) {
-            $this->beginTransaction();
-            $pdo = $this->pdo;
-            try {
-                $result = $callback($this);
-                if ($this->pdo !== $pdo) {
-                    throw TransactionException::ended();
-                }
-                if ($this->transactions === 1) {
-                    $this->check();
-                }
-            } catch (\Throwable $e) {
-                if ($this->pdo !== $pdo) {
-                    throw $e;
-                }
-                if ($this->isEndedByFailover($e)) {
-                    if (!$patience->waitForFailover()) {
-                        throw $e;
-                    }
-                    continue;
-                }
-                $this->handleTransactionException($e, $attempt++, $attempts);
-                continue;
+        try {
+            return $this->runTransaction($callback, (int) $attempts);
+        } catch (\Throwable $e) {
+            if ($onFailure !== null) {
+                $onFailure($e);
             }
-            $refusal = $this->settle();
-            if ($refusal === null) {
-                return $result;
-            }
-            if (!$this->causedByConcurrencyError($refusal) || $attempt++ >= $attempts) {
-                throw $refusal;
-            }
+            throw $e;
         }
     }
 
@@ -298,6 +276,44 @@ final class PostgresConnection extends LaravelConnection
     protected function causedByLostConnection(\Throwable $e)
     {
         return $this->verdict($e, Phase::Autocommit) !== Verdict::Unrelated;
+    }
+
+    private function runTransaction(\Closure $callback, int $attempts): mixed
+    {
+        $patience = new Patience($this->cluster);
+        $attempt = 1;
+        while (true) {
+            $this->beginTransaction();
+            $pdo = $this->pdo;
+            try {
+                $result = $callback($this);
+                if ($this->pdo !== $pdo) {
+                    throw TransactionException::ended();
+                }
+                if ($this->transactions === 1) {
+                    $this->check();
+                }
+            } catch (\Throwable $e) {
+                if ($this->pdo !== $pdo) {
+                    throw $e;
+                }
+                if ($this->isEndedByFailover($e)) {
+                    if (!$patience->waitForFailover()) {
+                        throw $e;
+                    }
+                    continue;
+                }
+                $this->handleTransactionException($e, $attempt++, $attempts, null);
+                continue;
+            }
+            $refusal = $this->settle();
+            if ($refusal === null) {
+                return $result;
+            }
+            if (!$this->causedByConcurrencyError($refusal) || $attempt++ >= $attempts) {
+                throw $refusal;
+            }
+        }
     }
 
     /**
