@@ -115,7 +115,8 @@ final class Application extends Container
             'database' => ['default' => 'pgsql', 'connections' => $connections],
             'queue' => [
                 'default' => 'database',
-                'connections' => ['database' => ['driver' => 'database', 'table' => 'jobs', 'queue' => 'default', 'retry_after' => 120]],
+                // A job whose reservation is in doubt comes back soon; there is one worker only.
+                'connections' => ['database' => ['driver' => 'database', 'table' => 'jobs', 'queue' => 'default', 'retry_after' => 5]],
             ],
             'session' => [
                 'driver' => 'file',
