@@ -84,6 +84,16 @@ impl Memory {
     pub fn forget(&mut self) {
         self.beliefs = Beliefs::default();
     }
+
+    /// Whom to ask first from now on. Who has helped out and knows no leader any more does not stand in the way of the sources
+    /// before: they have all their time again.
+    fn prefer(&mut self, endpoint: Option<(usize, Endpoint)>) {
+        match (&self.preferred, endpoint) {
+            (_, Some(endpoint)) => self.preferred = Some(endpoint),
+            (Some((source, _)), None) if *source > 0 => self.preferred = None,
+            (_, None) => {}
+        }
+    }
 }
 
 /// Asks the sources until one of them shows a leader that may be believed ([`believe`]), by `deadline`. The next
@@ -440,18 +450,18 @@ impl Inquiry<'_> {
         let next = leader.as_ref().ok().or(belief.promoting.as_ref());
         let addresses = members::look_up(&topology, next, self.config, known, self.patience(), self.deadline);
 
-        let mut memory = self.memory.clone();
+        let preferred = leader.is_ok().then(|| (origin.source, origin.target.endpoint.clone()));
+        let mut memory = self.memory;
         memory.beliefs = memory.beliefs.after(&belief, &self.facts);
-        if leader.is_ok() {
-            memory.preferred = Some((origin.source, origin.target.endpoint.clone()));
-        }
+        memory.prefer(preferred);
         memory.addresses.clone_from(&addresses);
         let system = memory.beliefs.system;
         let found = Found { topology, leader, promoting: belief.promoting, system, addresses, answered_by, source };
         Look { result: Ok(found), memory }
     }
 
-    fn nothing(self) -> Look {
+    fn nothing(mut self) -> Look {
+        self.memory.prefer(None);
         Look { result: Err(Error::no_answer(told(&self.failures))), memory: self.memory }
     }
 

@@ -561,3 +561,33 @@ fn the_old_site_does_not_take_over_again_when_the_promoted_one_is_out_of_reach()
         assert_nobody(watcher.writer(), &[]);
     }
 }
+
+#[test]
+fn one_that_comes_after_the_leaders_crash_learns_who_is_left() {
+    let site = Site::new(3);
+    site.behave(0, Manner::Dead);
+    site.change(|truth| {
+        truth.leader = None;
+        truth.nodes[0].is_member = false;
+    });
+    let mut watcher = watching(&site, CALM);
+    let found = watcher.look().unwrap();
+    assert!(found.leader.unwrap_err().contains("none of 2 members is the leader"));
+    let names: Vec<_> = found.topology.members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["pg2", "pg3"], "they are read from meanwhile");
+}
+
+#[test]
+fn one_that_is_promoting_on_a_lower_timeline_is_not_even_tried() {
+    let site = Site::new(3);
+    site.change(|truth| truth.lead(0, 5));
+    let mut watcher = knowing(&site, CALM);
+    site.promote(1);
+    site.change(|truth| truth.nodes[1].is_primary = false);
+    assert_eq!(watcher.look().unwrap().promoting.map(|member| member.name).as_deref(), Some("pg2"));
+    site.change(|truth| {
+        truth.lead(2, 4);
+        truth.nodes[2].is_primary = false;
+    });
+    assert_eq!(watcher.look().unwrap().promoting, None);
+}

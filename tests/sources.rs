@@ -227,6 +227,13 @@ fn a_ttl_of_zero_counts_as_a_second() {
     let site = Site::new(1);
     let names = Names::of(&offer(0, 0, "pg", site.port(0)));
     let mut watcher = Watcher::new(&names.source(CALM));
+    asks_once_a_second(&names, &mut watcher);
+    // Nor is one that has no more records asked with every look.
+    names.serve(zone(&[]));
+    asks_once_a_second(&names, &mut watcher);
+}
+
+fn asks_once_a_second(names: &Names, watcher: &mut Watcher) {
     // A machine that is very slow needs several goes to look three times within a second.
     wait_until(|| {
         let (since, before) = (Instant::now(), names.asked());
@@ -237,8 +244,14 @@ fn a_ttl_of_zero_counts_as_a_second() {
         assert!(since.elapsed() >= SHORTEST_LIFE || asked <= 1, "asked {asked} times within a second");
         since.elapsed() < SHORTEST_LIFE
     });
+    let (mut since, before) = (Instant::now(), names.asked());
+    wait_until(|| {
+        since = Instant::now();
+        watcher.writer().is_ok() && names.asked() > before
+    });
     let before = names.asked();
-    wait_until(|| watcher.writer().is_ok() && names.asked() > before);
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    assert!(since.elapsed() >= SHORTEST_LIFE || names.asked() == before, "asked again at once");
 }
 
 #[test]
@@ -349,4 +362,18 @@ fn a_target_that_does_not_resolve_spoils_nothing() {
         error.message().contains(&format!("no address of its 1 targets, the first is lost.test:{}", site.port(0))),
         "{error}"
     );
+}
+
+#[test]
+fn a_source_whose_leader_has_gone_does_not_shorten_the_time_of_those_before_it() {
+    let (first, second) = (Site::new(1), Site::new(1));
+    let sources = format!("patroni://{}/app?timeout=2s patroni://{}", first.endpoints(), second.endpoints());
+    let mut watcher = Watcher::new(&sources);
+    first.behave_all(Manner::Silent);
+    assert_eq!(watcher.writer().unwrap(), "pg1");
+    assert_eq!(watcher.memory.preferred.as_ref().map(|(source, _)| *source), Some(1));
+    second.change(|truth| truth.leader = None);
+    assert!(watcher.writer().is_err());
+    // The first one may be slower than the hedge, and has all its time again.
+    assert_eq!(watcher.memory.preferred, None);
 }

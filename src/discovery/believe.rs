@@ -170,11 +170,12 @@ impl Beliefs {
                 next.system = system.or(next.system);
                 // A lower one, or that of another cluster, was let through by the rule: it counts anew. What only an endpoint says
                 // of the timeline does not count.
-                if let Some(Word::Primary { timeline: Some(own), .. }) =
-                    facts.words.get(&leader.member.endpoint).or(facts.sql.as_ref())
-                {
-                    next.highest = Some(*own);
-                }
+                let own = |word: &Word| match word {
+                    Word::Primary { timeline, .. } => *timeline,
+                    Word::Other { .. } | Word::Nothing(_) => None,
+                };
+                let mut words = facts.words.get(&leader.member.endpoint).into_iter().chain(&facts.sql);
+                next.highest = words.find_map(own).or(next.highest);
             }
         }
         next
@@ -224,13 +225,12 @@ pub fn judge(beliefs: &Beliefs, facts: &Facts) -> Judgement {
         claims.best(is_dubious)
     } else {
         // Told ones go before the last leader; those that nobody would expect come after it.
-        let exception = claims.exception(beliefs, facts);
-        match exception.filter(|leader| leader.ground == Ground::Told) {
-            Some(leader) => Ok(leader),
-            None => match kept(beliefs, facts, &claims) {
+        match claims.exception(beliefs, facts) {
+            Some(leader) if leader.ground == Ground::Told => Ok(leader),
+            exception => match kept(beliefs, facts, &claims) {
                 Keep::Yes(leader) => Ok(*leader),
                 Keep::Ask(member) => return Judgement::AskWriter(member),
-                Keep::No => claims.exception(beliefs, facts).ok_or_else(|| claims.why_nobody(beliefs, facts)),
+                Keep::No => exception.ok_or_else(|| claims.why_nobody(beliefs, facts)),
             },
         }
     };

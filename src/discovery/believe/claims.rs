@@ -172,7 +172,7 @@ impl<'a> Claims<'a> {
     /// Who has the lock, is of our cluster, and says that it is something else than a primary.
     pub(super) fn promoting(&self, beliefs: &Beliefs, facts: &Facts) -> Option<Member> {
         let is_promoting = |claim: &&Claim<'a>| match facts.words.get(&claim.member.endpoint) {
-            Some(Word::Other { system, .. }) => !beliefs.is_foreign(*system),
+            Some(Word::Other { system, .. }) => !beliefs.is_foreign(*system) && !beliefs.is_lower(claim.timeline()),
             _ => false,
         };
         self.0.iter().filter(is_promoting).max_by_key(|claim| claim.timeline()).map(|claim| claim.member.clone())
