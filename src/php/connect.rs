@@ -1,5 +1,6 @@
 //! Connecting through a failover: `HaDsn::connect()` and the `hadsn:` DSN.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(super) fn run(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker
     let asking = BailoutGuard::new(Call::now(login(wanted, maker)));
     let since = asking.since;
     let limit = wanted.cluster.failover_timeout();
-    let mut tries = Tries { last: None, count: 0, first_route: None };
+    let mut tries = Tries { last: None, count: 0, first: None };
     loop {
         match round(call, wanted, maker, &mut tries, &asking) {
             Round::Connected => {
@@ -79,7 +80,7 @@ struct Tries {
     last: Option<ZBox<ZendObject>>,
     count: u32,
     /// Where the last round began: with another one, the waiting begins anew.
-    first_route: Option<Route>,
+    first: Option<SocketAddr>,
 }
 
 enum Round {
@@ -121,8 +122,9 @@ fn round(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker, tries: 
         let routes = &answer.routes;
         let start = if routes.len() > 1 { cluster.pick(routes.len()) } else { 0 };
         // Where there is somebody else to connect to there is nothing to wait for, every other time at most.
-        if number == 0 && tries.first_route.as_ref() != routes.first() {
-            tries.first_route = routes.first().cloned();
+        let first = routes.first().and_then(Route::socket_address);
+        if number == 0 && tries.first != first {
+            tries.first = first;
             if tries.count > 1 {
                 tries.count = 0;
             }
@@ -241,13 +243,12 @@ enum Reply {
 }
 
 fn question(wanted: &Wanted, stage: Stage, object: &ZendObject) -> Reply {
-    let replayed = match wanted.after {
+    let sql = BailoutGuard::new(match wanted.after {
         Some(position) if stage == Stage::Replicas => {
-            format!("coalesce(pg_last_wal_replay_lsn() >= '{}', false)", Lsn(position.lsn))
+            format!("SELECT pg_is_in_recovery(), coalesce(pg_last_wal_replay_lsn() >= '{}', false)", Lsn(position.lsn))
         }
-        _ => "true".to_owned(),
-    };
-    let sql = BailoutGuard::new(format!("SELECT pg_is_in_recovery(), {replayed}"));
+        _ => "SELECT pg_is_in_recovery(), true".to_owned(),
+    });
     let row = match pdo::row(object, &sql) {
         Ok(row) => row,
         Err(exception) => return Reply::Failed(exception),
