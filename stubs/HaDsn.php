@@ -178,8 +178,9 @@ final class HaDsn
     public static function conninfo(string $role = 'writer', string $cluster = 'default'): string {}
 
     /**
-     * Calls in question what is known of a cluster: the next call asks its sources, whatever is in memory. For code that
-     * has just seen a connection fail.
+     * Calls in question what is known of a cluster: the next call asks its sources, whatever is in memory; but four times a second
+     * at most, so that a call right after several others may still answer from the last one. For code that has just seen a
+     * connection fail.
      *
      *     try {
      *         $pdo->exec('INSERT …');

@@ -4,29 +4,15 @@ declare(strict_types=1);
 
 namespace HaDsn\Tests\Lab;
 
+use HaDsn\Tests\Support\Crash;
 use HaDsn\Tests\Support\FailoverTestCase;
-use HaDsn\Tests\Support\Lab;
-use HaDsn\Tests\Support\Loop;
 
 /**
  * The leader's machine dies, and comes back later.
  */
 final class CrashTest extends FailoverTestCase
 {
+    use Crash;
+
     protected const SYNCHRONOUS = true;
-
-    protected static function changeTheLeader(string $old, Loop $writer): void
-    {
-        Lab::run('kill', $old);
-        self::await(static fn(): bool => self::lastServer($writer) !== Lab::address($old), 'another node takes writes', 60.0);
-        Lab::run('start', $old, '--wait');
-    }
-
-    /** The server that took the last row. */
-    private static function lastServer(Loop $writer): string
-    {
-        $successes = $writer->successes();
-
-        return end($successes)['server'];
-    }
 }

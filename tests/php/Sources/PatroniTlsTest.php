@@ -20,7 +20,7 @@ final class PatroniTlsTest extends SourcesTestCase
         self::discover(self::BY_PATRONI);
 
         self::assertBothRolesAreFound();
-        self::assertMatchesRegularExpression('/^patroni 127\.0\.0\.1[123]:8008$/', self::status()['answered_by']);
+        self::assertMatchesRegularExpression('/^patroni 127\.0\.0\.1[123]:8008$/', self::statusOf()['answered_by']);
         self::assertSame('https://' . Lab::address(Lab::leader()) . ':8008/patroni', HaDsn::topology()->leader?->apiUrl);
     }
 
@@ -82,7 +82,7 @@ final class PatroniTlsTest extends SourcesTestCase
         self::discover("patroni+https://{$patroni->address($host)}/app", self::itsAuthority());
 
         self::assertSame('127.0.2.1', self::host(HaDsn::writer()));
-        self::assertSame("patroni {$patroni->address($host)}", self::status()['answered_by']);
+        self::assertSame("patroni {$patroni->address($host)}", self::statusOf()['answered_by']);
     }
 
     /** @return iterable<string, array{string}> */

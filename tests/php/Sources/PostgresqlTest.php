@@ -19,8 +19,8 @@ final class PostgresqlTest extends SourcesTestCase
         self::discover(self::BY_SQL);
 
         self::assertBothRolesAreFound();
-        self::assertMatchesRegularExpression('/^postgresql 127\.0\.0\.1[123]:5432$/', self::status()['answered_by']);
-        self::assertStringNotContainsString('app@', self::status()['source']);
+        self::assertMatchesRegularExpression('/^postgresql 127\.0\.0\.1[123]:5432$/', self::statusOf()['answered_by']);
+        self::assertStringNotContainsString('app@', self::statusOf()['source']);
     }
 
     public function testTheTopologyIsWhatTheServersSay(): void

@@ -21,9 +21,9 @@ final class SeveralSourcesTest extends SourcesTestCase
         self::discover('patroni+https://app:app@' . self::NOBODY . "/app $servers");
 
         self::assertBothRolesAreFound();
-        self::assertMatchesRegularExpression('/^postgresql 127\.0\.0\.1[123]:5432$/', self::status()['answered_by']);
-        self::assertStringContainsString('patroni+https://' . self::NOBODY, self::status()['source'], 'both are shown');
-        self::assertStringContainsString($servers, self::status()['source']);
+        self::assertMatchesRegularExpression('/^postgresql 127\.0\.0\.1[123]:5432$/', self::statusOf()['answered_by']);
+        self::assertStringContainsString('patroni+https://' . self::NOBODY, self::statusOf()['source'], 'both are shown');
+        self::assertStringContainsString($servers, self::statusOf()['source']);
         self::assertStringStartsWith($servers, HaDsn::topology()->source);
     }
 
@@ -32,7 +32,7 @@ final class SeveralSourcesTest extends SourcesTestCase
         self::discover('patroni+https://app:wrong@' . self::NODES . '/app postgresql://' . self::NODES);
 
         self::assertBothRolesAreFound();
-        self::assertStringStartsWith('patroni 127.0.0.1', self::status()['answered_by']);
+        self::assertStringStartsWith('patroni 127.0.0.1', self::statusOf()['answered_by']);
         self::assertStringStartsWith('patroni+https://' . self::NODES, HaDsn::topology()->source);
     }
 

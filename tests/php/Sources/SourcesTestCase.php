@@ -70,7 +70,7 @@ abstract class SourcesTestCase extends LabTestCase
     }
 
     /** What hadsn says of the default cluster. */
-    protected static function status(): array
+    protected static function statusOf(): array
     {
         return HaDsn::status()['clusters']['default'];
     }

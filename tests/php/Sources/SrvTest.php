@@ -33,7 +33,7 @@ final class SrvTest extends SourcesTestCase
         self::discover($url);
 
         self::assertBothRolesAreFound();
-        self::assertMatchesRegularExpression($name, self::status()['answered_by']);
+        self::assertMatchesRegularExpression($name, self::statusOf()['answered_by']);
     }
 
     /** @return iterable<string, array{string, string}> */
@@ -123,7 +123,7 @@ final class SrvTest extends SourcesTestCase
 
         $seconds = self::seconds(static fn() => self::assertSame($writer, self::writerNow()));
         self::assertLessThan(1.0, $seconds, 'it does not take the time of a look');
-        self::assertSame(['fresh', null], [self::status()['state'], self::status()['error']]);
+        self::assertSame(['fresh', null], [self::statusOf()['state'], self::statusOf()['error']]);
         self::assertTrue(self::isReplica(Lab::connect(HaDsn::reader())));
 
         self::discover($url);
