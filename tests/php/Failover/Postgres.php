@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Failover;
 
 use HaDsn\Tests\Support\Directory;
+use HaDsn\Tests\Support\Loopback;
 use HaDsn\Tests\Support\Nodes;
 use HaDsn\Tests\Support\Process;
 
@@ -28,9 +29,7 @@ final class Postgres
     {
         $this->directory = self::directory();
         self::finish(self::asServer(['/bin/cp', '-a', self::template() . '/data', $this->data()]));
-        $socket = stream_socket_server('tcp://' . self::HOST . ':0');
-        $this->port = (int) substr(strrchr((string) stream_socket_get_name($socket, false), ':'), 1);
-        fclose($socket);
+        $this->port = (int) substr(strrchr(Loopback::free(self::HOST), ':'), 1);
     }
 
     public function __destruct()

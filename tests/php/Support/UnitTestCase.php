@@ -77,11 +77,7 @@ abstract class UnitTestCase extends TestCase
     /** An address of this machine on which nobody listens. */
     protected static function deadAddress(): string
     {
-        $socket = stream_socket_server('tcp://127.0.0.1:0');
-        $address = (string) stream_socket_get_name($socket, false);
-        fclose($socket);
-
-        return $address;
+        return Loopback::free();
     }
 
     /** What a call throws. */
