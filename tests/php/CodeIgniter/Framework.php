@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace HaDsn\Tests\CodeIgniter;
 
+use HaDsn\Tests\Support\Page;
+
 require_once __DIR__ . '/../Connection/autoload.php';
 
 /**
@@ -21,7 +23,7 @@ final class Framework
         self::$application = $application = new Application();
         // 4.1 was written for PHP 7.3.
         $level = error_reporting(E_ALL & ~E_DEPRECATED);
-        $application->insert('app/Config/Autoload.php', 'public $psr4 = [', "'HaDsn\\CodeIgniter' => " . var_export(Application::package() . '/php/CodeIgniter', true) . ",\n");
+        $application->insert('app/Config/Autoload.php', 'public $psr4 = [', "'HaDsn\\CodeIgniter' => " . var_export(Page::package() . '/php/CodeIgniter', true) . ",\n");
         define('ENVIRONMENT', 'production');
         define('CI_DEBUG', false);
         define('FCPATH', "$application->path/public/");

@@ -7,6 +7,7 @@ namespace HaDsn\Tests\CodeIgniter;
 use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\Nodes;
+use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Php;
 use HaDsn\Tests\Support\UnitTestCase;
 
@@ -20,9 +21,8 @@ final class SparkTest extends UnitTestCase
     public static function setUpBeforeClass(): void
     {
         self::$application = new Application();
-        self::$application->shell('cp -r ' . escapeshellarg(Application::package() . '/php') . ' app/ThirdParty/HaDsn');
-        $nothing = static fn() => self::fail('nothing is to be run');
-        (new Page())->follow('Without Composer', self::$application, $nothing, $nothing);
+        self::$application->shell('cp -r ' . escapeshellarg(Page::package() . '/php') . ' app/ThirdParty/HaDsn');
+        (new Page('codeigniter.md'))->follow('Without Composer', self::$application);
     }
 
     public function testStatusShowsTheMembers(): void

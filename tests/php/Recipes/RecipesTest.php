@@ -8,6 +8,7 @@ use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\Directory;
 use HaDsn\Tests\Support\FakePatroni;
+use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Php;
 use HaDsn\Tests\Support\Process;
 use HaDsn\Tests\Support\UnitTestCase;
@@ -17,22 +18,10 @@ use HaDsn\Tests\Support\UnitTestCase;
  */
 final class RecipesTest extends UnitTestCase
 {
-    /** @var array<string, string> the first block of each section */
-    private static array $recipes = [];
-
     private Directory $directory;
     private Postgres $old;
     private Postgres $new;
     private FakePatroni $patroni;
-
-    public static function setUpBeforeClass(): void
-    {
-        $page = (string) file_get_contents(__DIR__ . '/../../../docs/recipes.md');
-        foreach (explode("\n## ", $page) as $section) {
-            preg_match('/^(?:# )?([^\n]+).*?\n```(?:php|sql)\n(.*?)^```$/ms', trim($section), $found);
-            self::$recipes[$found[1]] = $found[2];
-        }
-    }
 
     protected function setUp(): void
     {
@@ -147,7 +136,7 @@ final class RecipesTest extends UnitTestCase
     private static function server(): Postgres
     {
         $server = (new Postgres())->up(['shared_buffers' => '8MB']);
-        $server->connect()->exec(self::$recipes['Recipes for plain PHP']);
+        $server->connect()->exec((new Page('recipes.md'))->first(''));
 
         return $server;
     }
@@ -160,7 +149,7 @@ final class RecipesTest extends UnitTestCase
 
     private function recipe(string $section, string $more = ''): string
     {
-        return $this->directory->write('recipe.php', self::$recipes[$section] . $more);
+        return $this->directory->write('recipe.php', (new Page('recipes.md'))->first($section) . $more);
     }
 
     private function php(string $file): Process
