@@ -4,197 +4,149 @@ declare(strict_types=1);
 
 namespace HaDsn\Tests\CodeIgniter;
 
+use HaDsn\Tests\Support\FpmSite;
 use HaDsn\Tests\Support\JsonLines;
 use HaDsn\Tests\Support\Lab;
-use HaDsn\Tests\Support\LabTestCase;
+use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Process;
+use HaDsn\Tests\Support\Reply;
+use HaDsn\Tests\Support\Request;
+use HaDsn\Tests\Support\WalkTestCase;
 
 /**
- * The five minutes of docs/codeigniter.md, word by word, and what becomes of that application when the leader goes: in good
- * order, and by a crash. Besides the front controller, a worker uses one connection all the time.
+ * The five minutes of docs/codeigniter.md, word by word. Besides the front controller, a worker uses one connection all the time, and is in the middle of
+ * a transaction whenever the leader goes.
  */
-final class WalkTest extends LabTestCase
+final class WalkTest extends WalkTestCase
 {
-    protected const SYNCHRONOUS = true;
-
-    private const SITE = 'http://127.0.0.1:8084/index.php';
-
     private static Application $application;
-    private static ?Process $server = null;
-    private static ?Process $worker = null;
-    private static string $said = '';
-    private static int $number = 100;
+    private static Process $worker;
 
-    /** @var array<int, string> what became of each number, in the application's words */
-    private static array $outcomes = [];
+    /** @var array<string, array{number: int, outcome: string, losses: list<string>}> what became of that transaction, by what was done */
+    private static array $held = [];
 
-    public static function setUpBeforeClass(): void
+    /** @var array<string, Reply> what a replica said when the leader had gone, by what was done */
+    private static array $reads = [];
+
+    /** How much the worker had reported before. */
+    private static int $reported;
+
+    protected static function build(): FpmSite
     {
-        parent::setUpBeforeClass();
         self::app()->exec('DROP TABLE IF EXISTS orders, migrations');
         self::$application = new Application();
-        // Composer as usual, with this repository in place of the one on the network.
-        self::$application->write('composer.json', json_encode([
-            'repositories' => [['type' => 'path', 'url' => Application::package()], ['packagist' => false]],
-            'minimum-stability' => 'dev',
-        ], JSON_THROW_ON_ERROR));
-        (new Page())->follow('Five minutes', self::$application, static function (string $command): void {
-            $outcome = self::$application->shell($command);
-            self::$said .= $outcome->stdout;
-            self::assertSame(0, $outcome->exitCode, "$command\n{$outcome->stdout}{$outcome->stderr}");
-        }, static function (string $command): void {
-            self::$server = self::$application->start($command);
-            self::$server->waitFor('~\(http://127\.0\.0\.1:8084\) started~', 20.0, 2);
-        });
-        self::startWorker();
+        (new Page('codeigniter.md'))->follow('Five minutes', self::$application);
+        self::$application->stop();
+        // The page's own order has the number of the first visitor's.
+        self::app()->exec('DELETE FROM orders');
+        self::$application->write('app/Commands/Worker.php', (string) file_get_contents(__DIR__ . '/Worker.php.txt'));
+        self::$worker = self::$application->start('php spark worker --no-header');
+        self::await(static fn(): bool => count(self::report()) >= 10, 'the worker works');
+
+        return new FpmSite(self::$application->path . '/public', ini: Application::INI);
+    }
+
+    protected static function request(int $number): Request
+    {
+        return self::$site->request('POST', (self::isNote($number) ? 'note/' : 'place/') . $number);
+    }
+
+    protected static function outcome(int $number, Reply $reply): ?string
+    {
+        return match (true) {
+            $reply->status === 200 && $reply->json() === ['written' => $number] => self::WRITTEN,
+            $reply->status === 503 && $reply->json() === ['unknown' => $number] => self::UNKNOWN,
+            // CodeIgniter's own page for an exception.
+            $reply->status === 500 => self::isNote($number) ? self::FAILED : self::NOT_WRITTEN,
+            default => null,
+        };
+    }
+
+    protected static function whole(int $number): int
+    {
+        return self::isNote($number) ? 1 : 2;
+    }
+
+    protected static function rows(): array
+    {
+        return array_count_values(self::app()->query('SELECT number FROM orders')->fetchAll(\PDO::FETCH_COLUMN));
+    }
+
+    /** From then on the worker waits in a transaction. */
+    protected static function before(string $change): void
+    {
+        self::$application->write('hold', '');
+        self::await(static fn(): bool => is_file(self::$application->path . '/held'), 'the worker waits in a transaction');
+        self::$reported = count(self::report());
+    }
+
+    protected static function during(string $change): void
+    {
+        self::$reads[$change] = self::$site->ask('GET', 'count');
+    }
+
+    protected static function after(string $change): void
+    {
+        unlink(self::$application->path . '/hold');
+        self::await(static fn(): bool => count(self::report()) >= self::$reported + 20, 'the worker goes on');
+        self::$held[$change] = self::report()[self::$reported];
+    }
+
+    protected static function finish(): void
+    {
+        self::assertTrue(self::$worker->isRunning(), 'the worker is still the same');
+        self::$worker->stop();
     }
 
     public static function tearDownAfterClass(): void
     {
-        self::$worker?->stop();
-        self::$server?->stop();
+        self::$worker->stop();
+        parent::tearDownAfterClass();
         self::app()->exec('DROP TABLE IF EXISTS orders, migrations');
     }
 
     public function testTheFiveMinutesGiveAWorkingApplication(): void
     {
-        self::assertMatchesRegularExpression('~\| pg\d +\| leader~', self::$said);
-        self::assertMatchesRegularExpression('~^pg\d leads~m', self::$said);
+        self::assertMatchesRegularExpression('~\| pg\d +\| leader~', self::$application->said());
+        self::assertMatchesRegularExpression('~^pg\d leads~m', self::$application->said());
         // A replica may be a moment behind.
-        self::assertMatchesRegularExpression('~\{"written":1\}\{"rows":[02]\}$~', self::$said, self::$application->log());
+        self::assertMatchesRegularExpression('~\{"written":1\}\{"rows":[02]\}$~', self::$application->said(), self::$application->log());
     }
 
-    /** @depends testTheFiveMinutesGiveAWorkingApplication */
-    public function testThroughASwitchover(): void
+    public function testATransactionThatWasOpenMeanwhileIsLostAndDoneAgain(): void
     {
-        $old = Lab::leader();
-        $this->holdTheWorkerInATransaction();
-        $switchover = Lab::start('switchover');
-        $this->ordersUntilTheyGoTo(static fn(): bool => !$switchover->isRunning());
-        self::assertSame(0, $switchover->wait(60.0)->exitCode);
-        $this->letTheWorkerGoOn();
-
-        $this->assertNothingIsHalfWritten();
-        self::assertNotSame($old, Lab::leader());
-        Lab::run('start', $old, '--wait');
-    }
-
-    /** @depends testThroughASwitchover */
-    public function testThroughACrashOfTheLeader(): void
-    {
-        $old = Lab::leader();
-        // Until there is one, Patroni promotes nobody in place of a leader that dies.
-        self::await(static function (): bool {
-            \HaDsn::invalidate();
-
-            return in_array('sync_standby', array_column(\HaDsn::topology()->members, 'role'), true);
-        }, 'a replica is synchronous');
-        $this->holdTheWorkerInATransaction();
-        Lab::run('kill', $old);
-        // Reads go on while nobody leads.
-        self::assertSame(200, self::ask('GET', 'count')[0]);
-        $this->ordersUntilTheyGoTo(static fn(): bool => Lab::status()['leader'] !== null);
-        $this->letTheWorkerGoOn();
-
-        $this->assertNothingIsHalfWritten();
-        self::assertNotSame($old, Lab::leader());
-        Lab::run('start', $old, '--wait');
-    }
-
-    /** Writes notes and orders through the front controller, until the lab has a new leader, and then some more. */
-    private function ordersUntilTheyGoTo(callable $isThere): void
-    {
-        $deadline = microtime(true) + 90.0;
-        for ($rest = 20; $rest > 0;) {
-            self::assertLessThan($deadline, microtime(true), 'the application writes again');
-            $number = ++self::$number;
-            [$status, $answer] = self::ask('POST', ($number % 2 === 0 ? 'note/' : 'place/') . $number);
-            self::$outcomes[$number] = match (true) {
-                $status === 200 && $answer === ['written' => $number] => 'written',
-                $status === 503 && $answer === ['unknown' => $number] => 'unknown',
-                $status === 500 => 'failed',
-                default => self::fail("an answer that makes no sense: $status " . json_encode($answer)),
-            };
-            if (self::$outcomes[$number] === 'written' && ($rest < 20 || $isThere())) {
-                --$rest;
-            }
+        foreach (self::$leaders as $change => $_) {
+            self::assertSame('written', self::$held[$change]['outcome'], $change);
+            self::assertContains('HaDsn\CodeIgniter\TransactionLostException', self::$held[$change]['losses'], $change);
         }
     }
 
-    private function assertNothingIsHalfWritten(): void
+    public function testTheWorkerHasHalfWrittenNothing(): void
     {
-        // First what the worker says: it goes on meanwhile.
-        $report = self::report();
-        $rows = self::rows();
-        foreach (self::$outcomes as $number => $outcome) {
-            $whole = $number % 2 === 0 ? [0] : [1, 2];
-            $found = $rows[$number] ?? [];
-            match ($outcome) {
-                'written' => self::assertSame($whole, $found, "order $number was acknowledged"),
-                // A single statement whose answer was lost may be there. Two rows are there together.
-                default => self::assertContains($found, [[], $whole], "order $number: $outcome"),
-            };
-        }
-        // The worker's, which are placed one after the other and reported in its own words.
-        foreach ($report as $turn) {
-            $found = $rows[$turn['number']] ?? [];
-            match ($turn['outcome']) {
-                'written' => self::assertSame([1, 2], $found, "order $turn[number] was acknowledged"),
-                default => self::assertContains($found, [[], [1, 2]], $turn['outcome']),
-            };
+        $lines = array_count_values(self::app()->query('SELECT number FROM orders')->fetchAll(\PDO::FETCH_COLUMN));
+        self::assertGreaterThan(100, count(self::report()));
+        foreach (self::report() as $turn) {
+            self::assertContains($lines[$turn['number']] ?? 0, $turn['outcome'] === 'written' ? [2] : [0, 2], $turn['outcome']);
         }
     }
 
-    private function holdTheWorkerInATransaction(): void
+    public function testReadsGoOnWhileNobodyLeads(): void
     {
-        self::$application->write('hold', '');
-        self::await(static fn(): bool => is_file(self::$application->path . '/held'), 'the worker waits in a transaction');
+        foreach (self::$reads as $change => $reply) {
+            self::assertSame(200, $reply->status, "$change: $reply");
+            self::assertGreaterThan(50, $reply->json()['rows'], $change);
+        }
     }
 
-    /** The transaction that was open meanwhile is lost, and done again. */
-    private function letTheWorkerGoOn(): void
+    private static function isNote(int $number): bool
     {
-        $before = count(self::report());
-        unlink(self::$application->path . '/hold');
-        self::await(static fn(): bool => count(self::report()) >= $before + 20, 'the worker goes on');
-        $held = self::report()[$before];
-
-        self::assertSame('written', $held['outcome']);
-        self::assertContains('HaDsn\CodeIgniter\TransactionLostException', $held['losses']);
-        self::assertTrue(self::$worker->isRunning());
-    }
-
-    private static function startWorker(): void
-    {
-        self::$application->write('app/Commands/Worker.php', (string) file_get_contents(__DIR__ . '/Worker.php.txt'));
-        self::$worker = self::$application->start('php spark worker --no-header');
-        self::await(static fn(): bool => count(self::report()) >= 10, 'the worker works');
+        return $number % 2 === 0;
     }
 
     /** @return list<array{number: int, outcome: string, losses: list<string>}> */
     private static function report(): array
     {
         return JsonLines::read(self::$application->path . '/report');
-    }
-
-    /** @return array{int, mixed} status and answer */
-    private static function ask(string $method, string $path): array
-    {
-        $context = stream_context_create(['http' => ['method' => $method, 'timeout' => 60.0, 'ignore_errors' => true, 'protocol_version' => 1.0]]);
-        $answer = (string) file_get_contents(self::SITE . "/$path", false, $context);
-
-        return [(int) explode(' ', $http_response_header[0])[1], json_decode($answer, true)];
-    }
-
-    /** @return array<int, list<int>> the lines of each order */
-    private static function rows(): array
-    {
-        $rows = [];
-        foreach (self::app()->query('SELECT number, line FROM orders ORDER BY number, line') as $row) {
-            $rows[$row['number']][] = $row['line'];
-        }
-
-        return $rows;
     }
 
     private static function app(): \PDO

@@ -42,16 +42,28 @@ final class Php
      */
     public static function command(array $ini = [], bool $withExtension = true): array
     {
+        return [PHP_BINARY, ...self::options($ini, $withExtension)];
+    }
+
+    /**
+     * The options of that command, which PHP-FPM takes as well.
+     *
+     * @param array<string, string> $ini
+     *
+     * @return list<string>
+     */
+    public static function options(array $ini = [], bool $withExtension = true): array
+    {
         $ini += ['error_reporting' => '-1', 'display_errors' => 'stderr', 'log_errors' => '0', 'zend.exception_ignore_args' => '0'];
         if ($withExtension && !self::isLoadedAnyway()) {
             $ini['extension'] = self::extension();
         }
-        $command = [PHP_BINARY];
+        $options = [];
         foreach ($ini as $name => $value) {
-            array_push($command, '-d', $name . '="' . addcslashes($value, '"\\') . '"');
+            array_push($options, '-d', $name . '="' . addcslashes($value, '"\\') . '"');
         }
 
-        return $command;
+        return $options;
     }
 
     /**
