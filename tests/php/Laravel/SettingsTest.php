@@ -8,6 +8,7 @@ use HaDsn\ConfigException;
 use HaDsn\Laravel\Settings;
 use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Support\Nodes;
+use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Php;
 use HaDsn\Tests\Support\Process;
 use Illuminate\Database\Connection;
@@ -114,7 +115,7 @@ final class SettingsTest extends LaravelTestCase
 
     public function testTheDatabaseComponentAloneIsEnough(): void
     {
-        $code = strtr(app\Documentation::code('capsule.php'), [
+        $code = strtr((new Page('laravel.md'))->first('Without the rest of Laravel'), [
             'patroni://10.0.0.1,10.0.0.2,10.0.0.3/app' => $this->source(),
             "'secret'" => "'app'",
         ]);
@@ -124,13 +125,13 @@ final class SettingsTest extends LaravelTestCase
 
     public function testTheStatusCommandShowsTheMembers(): void
     {
-        $fake = $this->cluster(Nodes::leader('one', '10.0.0.1'), Nodes::replica('two', '10.0.0.2'));
+        $fake = $this->cluster(Nodes::leader('one', '127.0.0.61'), Nodes::replica('two', '127.0.0.62'));
 
         $outcome = self::artisan(self::url($fake));
         self::assertSame([0, ''], [$outcome->exitCode, $outcome->stderr]);
         self::assertMatchesRegularExpression('/connection pgsql, cluster default, patroni:/', $outcome->stdout);
-        self::assertMatchesRegularExpression('/\| one\s+\| leader\s+\|.*10\.0\.0\.1:5432/', $outcome->stdout);
-        self::assertMatchesRegularExpression('/\| two\s+\| replica\s+\|.*10\.0\.0\.2:5432/', $outcome->stdout);
+        self::assertMatchesRegularExpression('/\| one\s+\| leader\s+\|.*127\.0\.0\.61:5432/', $outcome->stdout);
+        self::assertMatchesRegularExpression('/\| two\s+\| replica\s+\|.*127\.0\.0\.62:5432/', $outcome->stdout);
 
         $json = self::artisan(self::url($fake), '--json')->json();
         self::assertSame(['one', ['one', 'two']], [$json['pgsql']['leader'], array_column($json['pgsql']['members'], 'member')]);
@@ -138,7 +139,7 @@ final class SettingsTest extends LaravelTestCase
         $outcome = self::artisan(self::url(self::deadAddress(), 'timeout=500ms'));
         self::assertSame(1, $outcome->exitCode);
         self::assertStringContainsString('connection refused', $outcome->stdout);
-        $outcome = self::artisan(self::url($this->cluster(Nodes::replica('two', '10.0.0.2'))));
+        $outcome = self::artisan(self::url($this->cluster(Nodes::replica('two', '127.0.0.62'))));
         self::assertSame(1, $outcome->exitCode);
         self::assertStringContainsString('there is no leader', $outcome->stdout);
     }

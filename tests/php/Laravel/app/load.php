@@ -6,10 +6,5 @@
 
 declare(strict_types=1);
 
-if (!defined('STDERR')) {
-    define('STDERR', fopen('php://stderr', 'w'));
-}
 require __DIR__ . '/../autoload.php';
-foreach (['Documentation', 'Handler', 'Application'] as $class) {
-    require __DIR__ . "/$class.php";
-}
+require __DIR__ . '/Application.php';
