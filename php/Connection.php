@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn;
 
 use HaDsn\Connection\Handle;
+use HaDsn\Connection\Judgement;
 use HaDsn\Connection\Patience;
 use HaDsn\Connection\Role;
 use HaDsn\Connection\SqlState;
@@ -302,8 +303,7 @@ final class Connection
             $handle->commit();
         } catch (\PDOException $error) {
             $verdict = \HaDsn::verdict($error, Phase::Commit, $this->cluster);
-            // Only the server can say no, and it says so with an SQLSTATE. One that goes down has said nothing.
-            if (SqlState::of($error) !== null && ($verdict === Verdict::Unrelated || !$handle->isLost())) {
+            if ($handle->isRefusal($error, $verdict)) {
                 throw $error;
             }
             $this->drop($handle, Role::Writer, $error);
@@ -312,39 +312,18 @@ final class Connection
         }
     }
 
-    /**
-     * What an error that came out of work means for it. The connection is clean afterwards, or given up.
-     *
-     * Only an error of this very connection counts: the work may have talked to other servers too, and their trouble
-     * is no reason to repeat anything here.
-     */
+    /** What an error that came out of work means for it. The connection is clean afterwards, or given up. */
     private function judge(\Throwable $error, Handle $handle, Role $role, Phase $phase): Verdict
     {
-        if ($handle->isLost()) {
-            $verdict = \HaDsn::verdict($error, $phase, $this->cluster);
-            $this->drop($handle, $role, $error);
-            if ($verdict === Verdict::InDoubt) {
-                $this->logger?->error('hadsn: cluster {cluster}: the connection broke while work was under way: it may have been done', $this->context($role, $error));
-            }
-
-            return $verdict;
+        $judgement = Judgement::of($error, $handle, $role, $phase, $this->cluster);
+        if ($judgement->end !== null) {
+            $this->drop($handle, $role, $judgement->end);
         }
-        // A write on a replica is a mistake of the work, which a repeat does not mend.
-        $maySpeakOfFailover = $role === Role::Writer && (SqlState::isIn($error, SqlState::READ_ONLY) || $error instanceof NoLeaderException);
-        try {
-            $handle->rollBack();
-            if (!$maySpeakOfFailover || !$handle->isStandby()) {
-                return Verdict::Unrelated;
-            }
-        } catch (\PDOException $loss) {
-            \HaDsn::verdict($loss, Phase::Connect, $this->cluster);
-            $this->drop($handle, $role, $loss);
-
-            return $maySpeakOfFailover ? Verdict::Retry : Verdict::Unrelated;
+        if ($judgement->verdict === Verdict::InDoubt) {
+            $this->logger?->error('hadsn: cluster {cluster}: the connection broke while work was under way: it may have been done', $this->context($role, $error));
         }
-        $this->drop($handle, $role, $error);
 
-        return \HaDsn::verdict($error, $phase, $this->cluster);
+        return $judgement->verdict;
     }
 
     /** Whether a failover lets the work run again; if so, it has waited. */

@@ -6,6 +6,7 @@ namespace HaDsn\Connection;
 
 use HaDsn\NoLeaderException;
 use HaDsn\TransactionException;
+use HaDsn\Verdict;
 
 /**
  * A connection that is kept, what is known of it, and the statements that {@see \HaDsn\Connection} runs on it itself.
@@ -22,6 +23,8 @@ final class Handle
 
     /** What PDO says of a connection that libpq has given up. */
     private const BAD = 'Bad connection.';
+
+    private const MARK = 'SET LOCAL hadsn.transaction = on';
 
     private const SERVER = "CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'leader' END";
 
@@ -110,7 +113,13 @@ final class Handle
      */
     public function begin(): void
     {
-        $this->execute('BEGIN; SET LOCAL hadsn.transaction = on');
+        $this->execute('BEGIN; ' . self::MARK);
+    }
+
+    /** Marks one that a framework has begun. It may still begin with `SET TRANSACTION …`. */
+    public function mark(): void
+    {
+        $this->execute(self::MARK);
     }
 
     /**
@@ -143,6 +152,15 @@ final class Handle
     {
         $this->throwExceptions();
         $this->pdo->commit();
+    }
+
+    /**
+     * Whether an error is the server's no to COMMIT: then nothing of the transaction is there. Only the server can say no, and it
+     * says so with an SQLSTATE. One that goes down has said nothing.
+     */
+    public function isRefusal(\PDOException $error, Verdict $verdict): bool
+    {
+        return SqlState::of($error) !== null && ($verdict === Verdict::Unrelated || !$this->isLost());
     }
 
     /** Rolls back what is open, if anything is. */

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace HaDsn\Laravel;
 
-use HaDsn\ConfigException;
+use HaDsn\Connection\Dsn;
 use Illuminate\Database\Connectors\ConnectorInterface;
 use Illuminate\Database\Connectors\PostgresConnector;
 
@@ -42,11 +42,8 @@ final class Connector extends PostgresConnector
 
             return $this->otherwise->connect($config);
         }
-        if (\in_array(strtolower((string) \ini_get('hadsn.pdo_dsn')), ['', '0', 'off', 'no', 'false'], true)) {
-            throw new ConfigException("connection $settings->connection: hadsn.pdo_dsn is off in php.ini: Laravel needs it on");
-        }
         $this->clusters->prepare($settings);
-        $this->clusters->checkTls($settings, $config);
+        Dsn::checkTls($settings->cluster, $config, "connection $settings->connection, ");
 
         return parent::connect($config);
     }
@@ -77,22 +74,14 @@ final class Connector extends PostgresConnector
     {
         $settings = Settings::of($config);
         $role = $settings->role ?? $this->purpose->role();
-        $parts = [
+
+        return Dsn::of([
             'cluster' => $settings->cluster,
             'role' => $role->value,
             'dbname' => (string) ($config['database'] ?? ''),
-            'max_lag' => (string) $settings->maxLag,
-            'after' => (string) $this->purpose->after(),
-        ];
-        $pairs = [];
-        foreach (array_filter($parts, static fn(string $text): bool => $text !== '') as $key => $text) {
-            if (str_contains($text, ';')) {
-                throw new ConfigException("connection $settings->connection: a semicolon can't be part of $key");
-            }
-            $pairs[] = "$key=$text";
-        }
-
-        return 'hadsn:' . implode(';', $pairs);
+            'max_lag' => $settings->maxLag,
+            'after' => $this->purpose->after(),
+        ], "connection $settings->connection, ");
     }
 
     /**
