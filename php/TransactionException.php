@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace HaDsn;
 
 /**
- * A {@see Connection} was used in a way that would break a transaction. It is a mistake in the program, and no repeat
+ * A {@see Connection}, or a framework's, was used in a way that would break a transaction. It is a mistake in the program, and no repeat
  * helps.
  */
 final class TransactionException extends \LogicException implements Exception
@@ -26,6 +26,18 @@ final class TransactionException extends \LogicException implements Exception
     public static function failed(\Throwable $previous): self
     {
         return new self('transaction(): a statement of the work has failed and the work went on: nothing of it could be committed; let the exception through, or put the statement in a transaction() of its own', 0, $previous);
+    }
+
+    /** @internal */
+    public static function unfinished(): self
+    {
+        return new self('transaction(): the work has begun a transaction within it and has not ended that: nothing was committed');
+    }
+
+    /** @internal */
+    public static function withoutAutoCommit(): self
+    {
+        return new self('transaction(): auto-commit is off on this connection, so a transaction is open all the time: turn it on, or commit by yourself');
     }
 
     /** @internal */

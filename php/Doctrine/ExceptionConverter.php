@@ -19,17 +19,26 @@ use HaDsn\Verdict;
  */
 final class ExceptionConverter implements DriverExceptionConverter
 {
-    public function __construct(private readonly DriverExceptionConverter $converter) {}
+    public function __construct(
+        private readonly DriverExceptionConverter $converter,
+        private readonly Memory $memory = new Memory(),
+    ) {}
 
     public function convert(Exception $exception, ?Query $query): DriverException
     {
         $converted = $this->converter->convert($exception, $query);
+        $isKnown = $converted instanceof ConnectionLost;
         // A connection that did not come about is none that could be lost.
-        if (!\extension_loaded('hadsn') || $converted instanceof ConnectionException) {
+        if (!\extension_loaded('hadsn') || ($converted instanceof ConnectionException && !$isKnown)) {
             return $converted;
         }
+        // Asked in any case: it is also told by that.
         $isLost = \HaDsn::verdict($exception, Phase::Autocommit) !== Verdict::Unrelated;
+        if (!$isLost && !$isKnown) {
+            return $converted;
+        }
+        $this->memory->lose();
 
-        return $isLost ? new ConnectionLost($exception, $query) : $converted;
+        return $isKnown ? $converted : new ConnectionLost($exception, $query);
     }
 }

@@ -16,8 +16,7 @@ use HaDsn\CommitUnknownException;
 use HaDsn\Doctrine\Middleware;
 use HaDsn\Doctrine\Transactions;
 
-require __DIR__ . '/../Connection/autoload.php';
-require_once '/usr/share/php/Doctrine/DBAL/autoload.php';
+require __DIR__ . '/autoload.php';
 
 final class DoctrineLoop
 {
