@@ -6,7 +6,6 @@ namespace HaDsn\Tests\CodeIgniter;
 
 use HaDsn\Tests\Support\FpmSite;
 use HaDsn\Tests\Support\JsonLines;
-use HaDsn\Tests\Support\Lab;
 use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Process;
 use HaDsn\Tests\Support\Reply;
@@ -69,7 +68,7 @@ final class WalkTest extends WalkTestCase
 
     protected static function rows(): array
     {
-        return array_count_values(self::app()->query('SELECT number FROM orders')->fetchAll(\PDO::FETCH_COLUMN));
+        return array_count_values(self::column('SELECT number FROM orders'));
     }
 
     /** From then on the worker waits in a transaction. */
@@ -123,7 +122,7 @@ final class WalkTest extends WalkTestCase
 
     public function testTheWorkerHasHalfWrittenNothing(): void
     {
-        $lines = array_count_values(self::app()->query('SELECT number FROM orders')->fetchAll(\PDO::FETCH_COLUMN));
+        $lines = array_count_values(self::column('SELECT number FROM orders'));
         self::assertGreaterThan(100, count(self::report()));
         foreach (self::report() as $turn) {
             self::assertContains($lines[$turn['number']] ?? 0, $turn['outcome'] === 'written' ? [2] : [0, 2], $turn['outcome']);
@@ -147,13 +146,5 @@ final class WalkTest extends WalkTestCase
     private static function report(): array
     {
         return JsonLines::read(self::$application->path . '/report');
-    }
-
-    private static function app(): \PDO
-    {
-        \HaDsn::configure(Lab::URL);
-        \HaDsn::invalidate();
-
-        return Lab::connect(\HaDsn::writer());
     }
 }

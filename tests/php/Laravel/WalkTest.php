@@ -150,21 +150,8 @@ final class WalkTest extends WalkTestCase
         }
     }
 
-    /** @return list<int> */
-    private static function column(string $query): array
-    {
-        return self::app()->query($query)->fetchAll(\PDO::FETCH_COLUMN);
-    }
-
     private static function drop(): void
     {
         self::app()->exec('DROP TABLE IF EXISTS orders, jobs, migrations');
-    }
-
-    private static function app(): \PDO
-    {
-        \HaDsn::invalidate();
-
-        return Lab::connect(\HaDsn::writer());
     }
 }

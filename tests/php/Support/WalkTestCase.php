@@ -67,7 +67,6 @@ abstract class WalkTestCase extends LabTestCase
     public static function setUpBeforeClass(): void
     {
         parent::setUpBeforeClass();
-        \HaDsn::configure(Lab::URL);
         self::$leaders = [];
         self::$site = static::build();
         self::$visitors = new Visitors(static::request(...));
@@ -129,6 +128,21 @@ abstract class WalkTestCase extends LabTestCase
         $senseless = array_intersect_key(self::$visitors->replies, array_flip(self::numbers(null)));
 
         self::assertSame([], array_map('strval', $senseless), self::$site->log());
+    }
+
+    /** A connection to the leader. */
+    protected static function app(): \PDO
+    {
+        \HaDsn::configure(Lab::URL);
+        \HaDsn::invalidate();
+
+        return Lab::connect(\HaDsn::writer());
+    }
+
+    /** @return list<int> */
+    protected static function column(string $query): array
+    {
+        return self::app()->query($query)->fetchAll(\PDO::FETCH_COLUMN);
     }
 
     /** Lets visitors come until some more are served. */
