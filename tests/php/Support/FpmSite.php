@@ -161,7 +161,7 @@ final class FpmSite
         // What it says before it has its log goes to a file too: nobody reads a pipe.
         $command = ['/bin/sh', '-c', 'exec "$@" >>"$0" 2>&1', "{$this->directory->path}/start.log", ...$command];
 
-        return new Process(['/usr/bin/setpriv', '--pdeathsig', 'TERM', ...$command], directory: $this->directory->path);
+        return new Process(['/usr/bin/setpriv', '--pdeathsig', 'TERM', ...$command], directory: $this->directory->path, isGroup: true);
     }
 
     private function await(Process $process, \Closure $isUp): void

@@ -25,14 +25,23 @@ final class Process
     /**
      * @param list<string>          $command
      * @param array<string, string> $environment in addition to what a program needs to run at all
+     * @param bool                  $isGroup     whether what it starts itself is killed with it
      */
-    public function __construct(private readonly array $command, array $environment = [], string $input = '', ?string $directory = null)
-    {
+    public function __construct(
+        private readonly array $command,
+        array $environment = [],
+        string $input = '',
+        ?string $directory = null,
+        private readonly bool $isGroup = false,
+    ) {
         $usual = array_intersect_key(getenv(), array_flip(['PATH', 'HOME', 'LANG', 'LC_ALL', 'TMPDIR', 'USER']));
         // proc_open() leaves out what is empty.
         $empty = array_keys($environment, '', true);
         if ($empty !== []) {
             $command = ['/usr/bin/env', ...array_map(static fn(string $name): string => "$name=", $empty), ...$command];
+        }
+        if ($isGroup) {
+            $command = ['/usr/bin/setsid', ...$command];
         }
         $handle = proc_open($command, [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']], $this->pipes, $directory, $environment + $usual);
         if (!is_resource($handle)) {
@@ -133,7 +142,7 @@ final class Process
             return;
         }
         if ($this->isRunning()) {
-            posix_kill($this->pid, SIGKILL);
+            posix_kill($this->isGroup ? -$this->pid : $this->pid, SIGKILL);
         }
         foreach ($this->pipes as $pipe) {
             fclose($pipe);

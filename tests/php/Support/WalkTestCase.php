@@ -73,7 +73,7 @@ abstract class WalkTestCase extends LabTestCase
         self::writeOn('the application works', 60.0);
         self::through('switchover', static fn(): Process => Lab::start('switchover'));
         // Only one that is known to have all commits may follow a leader that has crashed.
-        self::await(static fn(): bool => in_array('sync_standby', array_column(Lab::status()['nodes'], 'role'), true), 'a synchronous standby', 40.0);
+        self::await(static fn(): bool => in_array('sync_standby', array_column(Lab::status()['nodes'], 'role'), true), 'a synchronous standby', 90.0);
         self::through('kill', static fn(string $old): Process => Lab::start('kill', $old));
         self::$visitors->finish();
         static::finish();
