@@ -19,7 +19,8 @@ use Psr\Log\LoggerInterface;
  *     );
  *
  * Host and port are not needed; where the extension is not loaded they are used. A single connection may ask for another role or
- * cluster: see {@see HaDsnDriver::connect()}. What breaks in a failover is a `ConnectionLost`, upon which DBAL closes the connection and
+ * cluster: see {@see HaDsnDriver::connect()}. It makes the connection in place of Doctrine's driver `pdo_pgsql`, so other
+ * middlewares belong behind it. What breaks in a failover is a `ConnectionLost`, upon which DBAL closes the connection and
  * makes a new one for the next statement; it repeats nothing by itself.
  */
 final class Middleware implements DriverMiddleware

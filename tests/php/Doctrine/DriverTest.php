@@ -85,7 +85,10 @@ final class DriverTest extends DoctrineTestCase
      */
     public function testWhatIsEmptyIsNotSaid(mixed $hadsn): void
     {
-        self::assertSame(1, self::connection(['hadsn' => $hadsn])->fetchOne('SELECT 1'));
+        \HaDsn::configure(self::url($this->patroni), 'orders');
+        \HaDsn::configure(self::url(self::deadAddress(), 'failover_timeout=300ms'));
+
+        self::assertSame(1, self::connection(['hadsn' => $hadsn], [new Middleware('orders')])->fetchOne('SELECT 1'));
     }
 
     /** @return iterable<array{mixed}> */
@@ -94,6 +97,7 @@ final class DriverTest extends DoctrineTestCase
         yield 'null' => [null];
         yield 'true' => [true];
         yield 'empty' => [''];
+        yield 'empty keys' => [['cluster' => '', 'role' => '']];
         yield 'no token yet' => [['role' => 'reader', 'after' => null, 'max_lag' => null]];
     }
 

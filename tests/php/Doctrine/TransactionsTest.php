@@ -17,6 +17,7 @@ use HaDsn\Doctrine\Transactions;
 use HaDsn\Phase;
 use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Failover\Proxy;
+use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\Php;
 use HaDsn\Tests\Support\Process;
 use HaDsn\TransactionException;
@@ -339,7 +340,7 @@ final class TransactionsTest extends DoctrineTestCase
     public function testWithoutALeaderItWaitsOnceAndNotTwice(): void
     {
         self::configure($this->patroni, 'failover_timeout=1s');
-        $this->patroni->answers(\HaDsn\Tests\Support\Answer::members());
+        $this->patroni->answers(Answer::members());
         HaDsn::invalidate();
         $db = self::connection();
 
@@ -352,19 +353,20 @@ final class TransactionsTest extends DoctrineTestCase
     public function testTheClusterIsTheConnectionsOwn(): void
     {
         HaDsn::configure(self::url($this->patroni, 'sslmode=disable&gssencmode=disable'), 'orders');
-        HaDsn::configure(self::url(self::deadAddress()));
+        HaDsn::configure(self::url(self::deadAddress(), 'failover_timeout=20ms'));
         $db = self::connection(middlewares: [new Middleware('orders')]);
         $runs = 0;
 
-        // With the patience of another cluster it would not be repeated.
+        // The patience of the other cluster would not last until the third time.
         Transactions::run($db, static function (Connection $db) use (&$runs): void {
-            if (++$runs === 1) {
+            if (++$runs < 3) {
+                usleep(30_000);
                 self::terminate($db);
             }
             self::insert($db, $runs);
         });
 
-        self::assertSame([2], self::entries());
+        self::assertSame([3], self::entries());
     }
 
     public function testWithoutTheExtensionItIsDoctrinesOwn(): void
