@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Doctrine;
 
 use HaDsn\Tests\Support\FpmSite;
-use HaDsn\Tests\Support\Lab;
 use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Reply;
 use HaDsn\Tests\Support\Request;
