@@ -20,6 +20,9 @@ final class ExitCode
     /** It could not begin: wrong usage or configuration, or the extension is missing; `doctor`: errors. */
     public const UNUSABLE = 2;
 
+    /** A fault of the command line itself. */
+    public const FAULT = 3;
+
     /** Ctrl-C, as shells count it (128 + SIGINT). `watch` ends with 0 then. */
     public const INTERRUPTED = 130;
 }

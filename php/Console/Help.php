@@ -22,7 +22,7 @@ final class Help
 
         return self::page($terminal, [
             'NAME' => 'hadsn - look at a PostgreSQL cluster as HaDsn sees it, and find out what is wrong',
-            'SYNOPSIS' => "hadsn COMMAND [OPTION…]\nhadsn COMMAND --help",
+            'SYNOPSIS' => "hadsn COMMAND [OPTION...]\nhadsn COMMAND --help",
             'COMMANDS' => $commands,
             'OPTIONS' => self::options(Option::common()),
             'CONFIGURATION' => "The source string of a cluster is found where the extension finds it; the first that is there is used:\n\n"
@@ -34,12 +34,14 @@ final class Help
                 ExitCode::DONE => 'done, and all is well',
                 ExitCode::UNWELL => 'there is no leader, nobody answers, or a connection can\'t be made; doctor: warnings',
                 ExitCode::UNUSABLE => 'wrong usage or configuration, or the extension is not loaded; doctor: errors',
+                ExitCode::FAULT => 'a fault of hadsn itself',
                 ExitCode::INTERRUPTED => 'ended by Ctrl-C (watch ends with 0 then)',
             ]),
             'ENVIRONMENT' => [
-                'HADSN_URL…' => 'the source strings, as above',
+                'HADSN_URL...' => 'the source strings, as above',
                 'PGUSER, PGPASSWORD, PGPASSFILE' => 'libpq\'s: credentials where neither options nor the source have them',
                 'NO_COLOR' => 'not empty: no colours',
+                'LC_ALL, LC_CTYPE, LANG' => 'the first that is set: texts are ASCII unless it says UTF-8',
             ],
             'EXAMPLES' => "hadsn status\nhadsn status --json --source=patroni://10.0.0.1,10.0.0.2,10.0.0.3/app\nhadsn watch --cluster=orders --interval=500ms\n"
                 . 'psql "$(hadsn dsn reader --conninfo)"' . "\nhadsn doctor --user=app --password-file=/run/secrets/app || echo look at that",

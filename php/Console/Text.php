@@ -11,17 +11,18 @@ namespace HaDsn\Console;
  */
 final class Text
 {
-    /** C0, DEL and C1 controls, separators of lines, and what changes the direction of writing or is not seen at all. */
-    private const UNSAFE = '/[\x{00}-\x{1F}\x{7F}-\x{9F}\x{061C}\x{200B}-\x{200F}\x{2028}-\x{202E}\x{2060}-\x{206F}\x{FEFF}\x{FFF9}-\x{FFFB}]/u';
+    /** Controls (the cursor, colours), formats (the direction of writing, what is not seen at all), separators of lines. */
+    private const UNSAFE = '/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u';
 
-    /** How much of a foreign text is shown. */
+    /** How much of a foreign name is shown, and how much of a message, in bytes. */
     private const LONGEST = 300;
+    private const LONGEST_MESSAGE = 4000;
 
     /** A text from outside: it can't move the cursor, change colours or break a line. */
-    public static function safe(string $text): string
+    public static function safe(string $text, int $longest = self::LONGEST): string
     {
-        if (strlen($text) > self::LONGEST) {
-            $text = substr($text, 0, self::LONGEST);
+        if (strlen($text) > $longest) {
+            $text = substr($text, 0, $longest);
             // Not in the middle of a character.
             $text = preg_replace('/[\xC0-\xFF][\x80-\xBF]*$/D', '', $text) . '…';
         }
@@ -52,7 +53,7 @@ final class Text
     /** A message of libpq, OpenSSL or the extension in one line. */
     public static function line(string $text): string
     {
-        return self::safe(trim((string) preg_replace('/\s+/', ' ', $text)));
+        return self::safe(trim((string) preg_replace('/\s+/', ' ', $text)), self::LONGEST_MESSAGE);
     }
 
     /** How many columns a text takes. */
@@ -172,10 +173,24 @@ final class Text
         return "$number $noun" . ($number === 1 ? '' : 's');
     }
 
+    /** JSON in ASCII: the same in every locale, and without what a terminal would obey. */
     public static function json(mixed $value, bool $isPretty = true): string
     {
-        $flags = JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE | JSON_PRESERVE_ZERO_FRACTION;
+        $flags = JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE | JSON_PRESERVE_ZERO_FRACTION;
 
-        return json_encode($value, $isPretty ? $flags | JSON_PRETTY_PRINT : $flags) . "\n";
+        return strtr(json_encode($value, $isPretty ? $flags | JSON_PRETTY_PRINT : $flags), ["\x7F" => '\u007f']) . "\n";
+    }
+
+    /** The same for a terminal that does not know UTF-8, in as many columns. */
+    public static function ascii(string $text): string
+    {
+        $plain = preg_replace_callback('/[^\x00-\x7F]/u', static fn(array $found): string => match ($found[0]) {
+            '…' => '~',
+            '→' => '>',
+            'µ' => 'u',
+            default => str_repeat('?', self::width($found[0])),
+        }, $text);
+
+        return $plain ?? (string) preg_replace('/[^\x00-\x7F]/', '?', $text);
     }
 }

@@ -36,4 +36,14 @@ final class Warnings
 
         return [$result, implode('; ', $warnings)];
     }
+
+    /** `fopen(...): Failed to open stream: Permission denied` without what everybody knows. */
+    public static function reason(string $warning): string
+    {
+        if (preg_match('/errno=\d+ ([^;]+)/', $warning, $found) === 1) {
+            return lcfirst(Text::line($found[1]));
+        }
+
+        return lcfirst(Text::line((string) preg_replace('/^.*: /', '', $warning)));
+    }
 }

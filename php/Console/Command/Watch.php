@@ -23,11 +23,12 @@ use HaDsn\Console\Text;
  */
 final class Watch implements Command
 {
-    private const HIDE_CURSOR = "\x1b[?25l";
-    private const SHOW_CURSOR = "\x1b[?25h";
-
-    /** How many lines the last picture had. */
+    /** @var list<string> the last picture, and how many lines of it stand on the terminal, of this size */
+    private array $lines = [];
     private int $drawn = 0;
+    private string $size = '';
+
+    private bool $isResized = false;
 
     public static function name(): string
     {
@@ -41,7 +42,7 @@ final class Watch implements Command
 
     public static function synopsis(): string
     {
-        return 'watch [--interval=DURATION] [--count=N] [--json] [OPTION…]';
+        return 'watch [--interval=DURATION] [--count=N] [--json] [OPTION...]';
     }
 
     public static function description(): string
@@ -83,31 +84,46 @@ final class Watch implements Command
         $looks = $arguments->number('count', PHP_INT_MAX, 1, 999_999_999);
         $isJson = $arguments->has('json');
         $cluster = Cluster::find($arguments);
-        // What can't be restored for sure is not changed.
-        $hidesCursor = $terminal->isTerminal && !$isJson && Interrupt::isCaught();
-        if ($hidesCursor) {
-            $terminal->write(self::HIDE_CURSOR);
+        if ($terminal->isTerminal && Interrupt::isCaught()) {
+            pcntl_signal(SIGWINCH, function (): void {
+                $this->isResized = true;
+            }, false);
         }
-        try {
-            for ($i = 1; !Interrupt::hasCome(); ++$i) {
-                $next = hrtime(true) / 1e9 + $interval;
-                $this->look($cluster, $terminal, $isJson, $interval);
-                if ($i >= $looks || !Interrupt::sleep($next - hrtime(true) / 1e9)) {
-                    break;
-                }
+        for ($i = 1; !Interrupt::hasCome(); ++$i) {
+            $next = hrtime(true) / 1e9 + $interval;
+            $this->look($cluster, $terminal, $isJson, $interval);
+            if ($i >= $looks || !$this->pause($next, $terminal)) {
+                break;
             }
-        } finally {
-            if ($hidesCursor) {
-                $terminal->write(self::SHOW_CURSOR);
-            }
+        }
+        if ($terminal->isTerminal && Interrupt::hasCome()) {
+            // The terminal has written ^C in this line.
+            $terminal->write("\n");
         }
 
         return ExitCode::DONE;
     }
 
+    /** Waits for the next look; false if a signal ends it. */
+    private function pause(float $until, Terminal $terminal): bool
+    {
+        while (($left = $until - hrtime(true) / 1e9) > 0.0) {
+            if (!Interrupt::sleep(min(0.1, $left))) {
+                return false;
+            }
+            if ($this->isResized) {
+                $this->isResized = false;
+                $terminal->isResized();
+                $this->draw($terminal);
+            }
+        }
+
+        return true;
+    }
+
     private function look(Cluster $cluster, Terminal $terminal, bool $isJson, float $interval): void
     {
-        $at = date('Y-m-d H:i:s');
+        $at = date('Y-m-d H:i:s T');
         try {
             \HaDsn::invalidate($cluster->name);
             $members = Members::look($cluster, min(1.0, $interval));
@@ -133,25 +149,32 @@ final class Watch implements Command
 
             return;
         }
-        $this->draw($lines, $terminal);
+        $this->lines = $lines;
+        $this->draw($terminal);
     }
 
-    /**
-     * Puts a picture over the last one, in one write, so that nothing flickers.
-     *
-     * @param list<string> $lines
-     */
-    private function draw(array $lines, Terminal $terminal): void
+    /** Puts the picture over the last one, in one write, so that nothing flickers. */
+    private function draw(Terminal $terminal): void
     {
+        if ($this->lines === []) {
+            return;
+        }
+        $lines = $this->lines;
         $room = $terminal->rows() - 1;
         if (count($lines) > $room) {
             $hidden = count($lines) - $room + 1;
             $lines = [...array_slice($lines, 0, $room - 1), '… ' . Text::count($hidden, 'line') . ' more'];
         }
         $lines = array_map(static fn(string $line): string => self::clip($line, $terminal->columns() - 1) . "\x1b[K\n", $lines);
-        $up = $this->drawn === 0 ? '' : "\x1b[" . min($this->drawn, $room) . 'A';
-        $terminal->write("\r$up" . implode('', $lines) . "\x1b[J");
-        $this->drawn = count($lines);
+        $size = "{$terminal->columns()} x {$terminal->rows()}";
+        $to = match (true) {
+            $this->drawn === 0 => "\r",
+            // In a terminal of another size nobody knows where the last picture has gone: everything is cleared.
+            $this->size !== $size => "\x1b[H\x1b[2J",
+            default => "\r\x1b[{$this->drawn}A",
+        };
+        $terminal->write($to . implode('', $lines) . "\x1b[J");
+        [$this->drawn, $this->size] = [count($lines), $size];
     }
 
     /** Cuts a line with colours in it: a line that is too long would become two. */
