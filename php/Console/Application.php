@@ -39,6 +39,11 @@ final class Application
             $because = $error->getPrevious() === null ? '' : ': ' . Text::line($error->getPrevious()->getMessage());
 
             return self::end($terminal, Text::line($error->getMessage()) . $because, Interrupt::hasCome() ? ExitCode::INTERRUPTED : ExitCode::UNWELL);
+        } catch (\Throwable $fault) {
+            // No stack trace: it would show arguments.
+            $place = basename($fault->getFile()) . ':' . $fault->getLine();
+
+            return self::end($terminal, 'a fault of its own, please report it: ' . get_class($fault) . " in $place: " . Text::line($fault->getMessage()), ExitCode::FAULT);
         }
     }
 
@@ -69,8 +74,9 @@ final class Application
         if ($command === null) {
             throw Failure::usage('no command: expected one of ' . implode(', ', self::names()));
         }
-        if (!class_exists(\HaDsn::class, false)) {
-            throw Failure::unusable(self::howToLoad());
+        if (!Extension::isLoaded() && $command !== Doctor::class) {
+            throw Failure::unusable('the extension hadsn is not loaded: ' . Text::line(Extension::howToLoad())
+                . '; without it there is hadsn doctor, which checks the cluster all the same');
         }
         Interrupt::listen();
 
@@ -105,21 +111,25 @@ final class Application
         return array_values($words);
     }
 
-    /** @param list<string> $words */
+    /**
+     * Where the command's name stands; null if there is none, or an option before it that no command has.
+     *
+     * @param list<string> $words
+     */
     private static function position(array $words): ?int
     {
-        $withValue = [];
-        foreach (Option::common() as $option) {
-            if ($option->value !== null) {
-                $withValue[] = "--{$option->name}";
-            }
-        }
+        $options = array_merge(Option::common(), ...array_map(static fn(string $class): array => $class::options(), self::COMMANDS));
+        $takesValue = array_combine(array_column($options, 'name'), array_map(static fn(Option $option): bool => $option->value !== null, $options));
         for ($i = 0; $i < count($words); ++$i) {
-            if (in_array($words[$i], $withValue, true)) {
-                ++$i;
-            } elseif (!str_starts_with($words[$i], '-')) {
+            $word = $words[$i];
+            if (!str_starts_with($word, '-')) {
                 return $i;
             }
+            [$name, $value] = explode('=', substr($word, 2), 2) + [1 => null];
+            if (!in_array($word, ['--', '-h', '-V'], true) && !isset($takesValue[$name])) {
+                return null;
+            }
+            $i += (int) ($value === null && ($takesValue[$name] ?? false));
         }
 
         return null;
@@ -147,19 +157,6 @@ final class Application
         $extension = phpversion('hadsn');
 
         return ($extension === false ? 'hadsn, extension not loaded' : "hadsn $extension") . ', PHP ' . PHP_VERSION . "\n";
-    }
-
-    private static function howToLoad(): string
-    {
-        $ini = php_ini_loaded_file();
-        $place = $ini === false ? 'a php.ini (this PHP has read none)' : $ini;
-        $scanned = php_ini_scanned_files();
-        if (is_string($scanned) && $scanned !== '') {
-            $place .= ' or a file in ' . dirname(trim(explode(',', $scanned)[0]));
-        }
-
-        return "the extension hadsn is not loaded: write `extension=hadsn` into $place, or load it for one call: "
-            . 'php -d extension=/path/to/libhadsn.so ' . Text::safe($_SERVER['argv'][0] ?? 'vendor/bin/hadsn') . ' …';
     }
 
     private static function end(Terminal $terminal, string $message, int $exitCode): int

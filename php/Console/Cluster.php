@@ -22,7 +22,7 @@ final class Cluster
     ) {}
 
     /**
-     * Finds it, and has the extension check it.
+     * Finds it, and has the extension check it, if that is loaded.
      *
      * @throws Failure                if a file can't be read, or nothing is configured
      * @throws \HaDsn\ConfigException if the source string is wrong
@@ -31,17 +31,17 @@ final class Cluster
     {
         $name = $arguments->value('cluster') ?? 'default';
         $given = $arguments->value('source');
-        if ($given !== null) {
+        if ($given !== null && Extension::isLoaded()) {
             \HaDsn::configure($given, $name);
-            [$text, $origin, $place] = [$given, Origin::CommandLine, 'option --source'];
-        } else {
+        } elseif (Extension::isLoaded()) {
             // Says what is wrong with the name, the place or the text.
             self::check($name);
-            [$text, $origin, $place] = self::configured($name);
         }
+        [$text, $origin, $place] = $given === null ? self::configured($name) : [$given, Origin::CommandLine, 'option --source'];
         $password = null;
-        if ($arguments->value('password-file') !== null) {
-            $line = strtok(self::read($arguments->value('password-file')), "\r\n");
+        $file = $arguments->value('password-file');
+        if ($file !== null) {
+            $line = strtok(self::read($file), "\r\n");
             $password = new \SensitiveParameterValue($line === false ? '' : $line);
         }
 
@@ -65,6 +65,32 @@ final class Cluster
 
         // The source's password is that of the source's user.
         return $this->user() === $this->source->user ? $this->source->password() : null;
+    }
+
+    /**
+     * Gives the extension the source string with these options in place of its own, and with the credentials: database servers
+     * as a source are asked with them.
+     *
+     * @param array<string, string> $options
+     */
+    public function configure(array $options = []): void
+    {
+        \HaDsn::configure($this->source->with($options, $this->user(), $this->password()), $this->name);
+    }
+
+    /**
+     * Why nobody leads, by the extension's judgement; null if somebody does. The source must have been given `failover_timeout=0s`:
+     * it waits as long as that says.
+     */
+    public function whyNobodyLeads(): ?string
+    {
+        try {
+            \HaDsn::writer($this->name);
+
+            return null;
+        } catch (\HaDsn\NoLeaderException|\HaDsn\DiscoveryException $error) {
+            return (string) preg_replace('/^no leader within \S+: /', '', Text::line($error->getMessage()));
+        }
     }
 
     /**
@@ -116,18 +142,28 @@ final class Cluster
         }
         $file = getenv("HADSN_URL{$suffix}_FILE");
         if ($file !== false) {
+            if (file_exists($file) && !is_file($file)) {
+                throw Failure::unusable("HADSN_URL{$suffix}_FILE: file " . Text::quoted($file) . ' can\'t be read: not a regular file');
+            }
+
             return [self::read($file), Origin::File, $file];
         }
         $setting = $name === 'default' ? 'hadsn.url' : "hadsn.url.$name";
         $value = ini_get($setting);
+        $value = $value === false ? (string) get_cfg_var($setting) : $value;
+        if ($value === '') {
+            throw Failure::unusable('cluster ' . Text::quoted($name) . ": no source is configured: give --source=URL, set the environment variable HADSN_URL$suffix, or $setting in php.ini");
+        }
 
-        return [$value === false ? (string) get_cfg_var($setting) : $value, Origin::Ini, "$setting in php.ini"];
+        return [$value, Origin::Ini, "$setting in php.ini"];
     }
 
     private static function read(string $file): string
     {
-        [$text, $reason] = Warnings::collect(static fn(): string|false => is_file($file) ? file_get_contents($file, false, null, 0, 65536) : false);
+        // A pipe of the shell, <(…), which PHP finds under this name only.
+        $name = preg_match('~^/(?:dev|proc/self)/(?:fd/(\d+)|stdin)$~D', $file, $found) === 1 ? 'php://fd/' . ($found[1] ?? 0) : $file;
+        [$text, $reason] = Warnings::collect(static fn(): string|false => is_dir($name) ? false : file_get_contents($name, false, null, 0, 65536));
 
-        return $text === false ? throw Failure::unusable('file ' . Text::quoted($file) . ': can\'t be read' . ($reason === '' ? ': not a regular file' : '')) : $text;
+        return $text === false ? throw Failure::unusable('file ' . Text::quoted($file) . ': can\'t be read: ' . ($reason === '' ? 'is a directory' : Warnings::reason($reason))) : $text;
     }
 }

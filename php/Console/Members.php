@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace HaDsn\Console;
 
+use HaDsn\Console\Net\Names;
 use HaDsn\Console\Net\Postgres;
 use HaDsn\Member;
 use HaDsn\Topology;
@@ -21,20 +22,31 @@ final class Members
     /**
      * @param list<array{member: Member, address: Endpoint, reachable: bool, reason: string|null, seconds: float}> $rows
      */
-    private function __construct(private readonly Topology $topology, private readonly array $rows, private readonly ?string $error) {}
+    private function __construct(
+        private readonly Topology $topology,
+        private readonly array $rows,
+        private readonly Cluster $cluster,
+        /** Why the last look gave no answer; the topology is an older one then. */
+        private readonly ?string $error,
+        /** Why nobody leads. */
+        private readonly ?string $why,
+    ) {}
 
     /**
      * @throws \HaDsn\DiscoveryException if no source answers
      */
     public static function look(Cluster $cluster, float $timeout): self
     {
+        $cluster->configure(['failover_timeout' => '0s']);
         $topology = \HaDsn::topology($cluster->name);
+        $why = $topology->leader === null ? $cluster->whyNobodyLeads() : null;
         $endpoints = [];
         foreach ($topology->members as $member) {
             $endpoints[] = $cluster->source->route(new Endpoint($member->host, $member->port));
         }
         $rows = [];
-        foreach (Postgres::knock($endpoints, $timeout) as $i => $knock) {
+        $addresses = $cluster->source->permitted(Names::resolve(array_column($endpoints, 'host'), $timeout));
+        foreach (Postgres::knock($endpoints, $addresses, $timeout) as $i => $knock) {
             $rows[] = [
                 'member' => $topology->members[$i],
                 'address' => $knock->endpoint,
@@ -44,7 +56,7 @@ final class Members
             ];
         }
 
-        return new self($topology, $rows, $cluster->status()['error'] ?? null);
+        return new self($topology, $rows, $cluster, $cluster->status()['error'] ?? null, $why);
     }
 
     public function hasLeader(): bool
@@ -80,7 +92,8 @@ final class Members
         $heading = [
             'cluster ' . Text::safe($this->topology->cluster) . ', ' . ($leader === null
                 ? $terminal->colored('no leader', Color::Error)
-                : 'leader ' . Text::safe($leader->name)) . ', seen ' . Text::duration($this->topology->age) . ' ago by ' . Text::safe($this->topology->source),
+                : 'leader ' . Text::safe($leader->name)) . ', seen ' . Text::duration($this->topology->age) . ' ago by ' . Text::safe($this->answeredBy()),
+            ...($this->why === null ? [] : [$this->why]),
             // The last good answer serves on for a while (max_stale).
             ...($this->error === null ? [] : [$terminal->colored('nobody answers now', Color::Error) . ': ' . Text::line($this->error)]),
             '',
@@ -99,9 +112,10 @@ final class Members
             'cluster' => $this->topology->cluster,
             'leader' => $this->topology->leader?->name,
             'timeline' => $this->topology->timeline,
-            'source' => $this->topology->source,
+            'source' => $this->cluster->source->display(),
+            'answered_by' => $this->answeredBy(),
             'age' => round($this->topology->age, 3),
-            'error' => $this->error,
+            'error' => $this->error ?? $this->why,
             'members' => array_map(static fn(array $row): array => [
                 'name' => $row['member']->name,
                 'role' => $row['member']->role,
@@ -116,5 +130,10 @@ final class Members
                 'tags' => (object) $row['member']->tags,
             ], $this->rows),
         ];
+    }
+
+    private function answeredBy(): string
+    {
+        return (string) ($this->cluster->status()['answered_by'] ?? $this->topology->source);
     }
 }

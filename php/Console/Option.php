@@ -43,7 +43,7 @@ final class Option
             self::value('source', 'URL', 'the source string, in place of HADSN_URL, HADSN_URL_FILE and hadsn.url; other users of this machine '
                 . 'see it in the list of processes, so keep passwords out of it'),
             self::value('user', 'NAME', 'the database role to log in as; without it the source\'s, then PGUSER'),
-            self::value('password-file', 'FILE', 'its password is the first line of this file; without it the source\'s, then PGPASSWORD '
+            self::value('password-file', 'FILE', 'its password is the first line of this file, which may be a pipe: <(pass show db); without it the source\'s, then PGPASSWORD '
                 . 'or libpq\'s password file'),
             self::flag('json', 'write JSON'),
             self::flag('no-color', 'no colours, which there are on a terminal only, and not when NO_COLOR is set'),

@@ -5,8 +5,8 @@ declare(strict_types=1);
 namespace HaDsn\Console;
 
 /**
- * A source string in its parts, for what the command line does itself. What it may contain the extension decides, which has
- * accepted it before.
+ * A source string in its parts, for what the command line does itself: it also works where the extension is not loaded. What the
+ * options may contain the extension decides, which has accepted them before, where it is.
  *
  * @internal
  */
@@ -20,12 +20,14 @@ final class Source
         'client_encoding', 'gssencmode', 'tcp_user_timeout', 'keepalives_idle', 'keepalives_interval', 'keepalives_count',
     ];
 
+    /** In place of the addresses of a host that must not be connected to. */
+    public const FORBIDDEN = 'is outside allow_hosts';
+
     private const SECRET = ['patroni_user', 'patroni_password'];
 
     /**
      * @param list<SourceUrl>       $urls
      * @param array<string, string> $options decoded
-     * @param list<string>          $raw     the URLs as they stand there
      */
     private function __construct(
         public readonly array $urls,
@@ -34,38 +36,32 @@ final class Source
         public readonly ?string $database,
         #[\SensitiveParameter]
         private readonly array $options,
-        #[\SensitiveParameter]
-        private readonly array $raw,
     ) {}
 
+    /** @throws Failure if it is none; the extension says better what is wrong, and is asked before where it is loaded */
     public static function parse(#[\SensitiveParameter] string $text): self
     {
         $urls = [];
-        $user = $password = $database = null;
-        $options = [];
-        $raw = preg_split('/[ \t\r\n\f]+/', $text, -1, PREG_SPLIT_NO_EMPTY) ?: [];
-        foreach ($raw as $i => $url) {
-            [$scheme, $rest] = explode('://', $url, 2) + ['', ''];
-            [$address, $query] = explode('?', $rest, 2) + [1 => ''];
-            [$authority, $path] = explode('/', $address, 2) + [1 => ''];
-            $at = strrpos($authority, '@');
-            if ($i === 0) {
-                if ($at !== false) {
-                    $userinfo = explode(':', substr($authority, 0, $at), 2);
-                    $user = rawurldecode($userinfo[0]);
-                    $password = isset($userinfo[1]) ? new \SensitiveParameterValue(rawurldecode($userinfo[1])) : null;
-                }
-                $database = $path === '' ? null : rawurldecode($path);
-                foreach (explode('&', $query) as $pair) {
-                    [$name, $value] = explode('=', $pair, 2) + [1 => ''];
-                    $options[$name] = rawurldecode($value);
-                }
-                unset($options['']);
-            }
-            $urls[] = SourceUrl::parse($scheme, $at === false ? $authority : substr($authority, $at + 1));
+        foreach (preg_split('/[ \t\r\n\f]+/', $text, -1, PREG_SPLIT_NO_EMPTY) ?: [] as $i => $url) {
+            $urls[] = SourceUrl::parse($url) ?? throw Failure::unusable('source ' . ($i + 1) . ': expected a URL such as patroni://10.0.0.1,10.0.0.2/app, '
+                . 'with what is special in user, password and values percent-encoded; its text may hold a password and is not shown');
         }
+        $first = $urls[0] ?? throw Failure::unusable('the source string is empty');
+        $userinfo = explode(':', $first->userinfo ?? '', 2);
+        $options = [];
+        foreach (explode('&', $first->query) as $pair) {
+            [$name, $value] = explode('=', $pair, 2) + [1 => ''];
+            $options[$name] = rawurldecode($value);
+        }
+        unset($options['']);
 
-        return new self($urls, $user, $password, $database, $options, array_values($raw));
+        return new self(
+            $urls,
+            $first->userinfo === null ? null : rawurldecode($userinfo[0]),
+            isset($userinfo[1]) ? new \SensitiveParameterValue(rawurldecode($userinfo[1])) : null,
+            $first->database === '' ? null : rawurldecode($first->database),
+            $options,
+        );
     }
 
     public function hasPassword(): bool
@@ -115,41 +111,58 @@ final class Source
     /**
      * Where an announced address is reached, through `map` and `port`.
      *
-     * @param bool $isApi a REST API, which `port` does not speak of
+     * @param bool $isApi a REST API: `port` does not speak of it, nor does the port of an entry that names only the host
      */
     public function route(Endpoint $announced, bool $isApi = false): Endpoint
     {
-        $port = $isApi ? null : $this->option('port');
-        $found = null;
+        $exact = $ofHost = null;
         foreach (explode(',', $this->option('map') ?? '') as $entry) {
             [$from, $to] = explode('=', $entry, 2) + [1 => ''];
             $from = Endpoint::parse($from, 0);
-            // An entry with a port goes before one without.
-            if ($to !== '' && strcasecmp($from->host, $announced->host) === 0 && ($from->port === $announced->port || $from->port === 0 && $found === null)) {
-                $found = Endpoint::parse($to, 0);
-                if ($from->port !== 0) {
-                    break;
-                }
+            if ($to !== '' && self::name($from->host) === self::name($announced->host)) {
+                $exact = $from->port === $announced->port ? Endpoint::parse($to, 0) : $exact;
+                $ofHost = $from->port === 0 ? Endpoint::parse($to, 0) : $ofHost;
             }
         }
-        $mapped = $found === null || $found->port === 0 ? null : $found->port;
+        // An entry with a port goes before one without.
+        $found = $exact ?? $ofHost;
+        $mapped = $isApi ? $exact : $found;
+        $usual = $isApi ? $announced->port : (int) ($this->option('port') ?? $announced->port);
 
-        return new Endpoint($found->host ?? $announced->host, $mapped ?? (int) ($port ?? $announced->port));
+        return new Endpoint($found->host ?? $announced->host, ($mapped->port ?? 0) ?: $usual);
     }
 
-    /** Whether `allow_hosts` lets a host be connected to, by its name or its address. */
-    public function allows(string $host, ?string $ip): bool
+    /**
+     * Those that `allow_hosts` lets be connected to keep their addresses.
+     *
+     * @param array<string, list<string>|string> $addresses of hosts, as {@see Net\Names} finds them
+     *
+     * @return array<string, list<string>|string>
+     */
+    public function permitted(array $addresses): array
+    {
+        foreach ($addresses as $host => $found) {
+            if (is_array($found) && !$this->allows((string) $host, $found[0])) {
+                $addresses[$host] = self::FORBIDDEN;
+            }
+        }
+
+        return $addresses;
+    }
+
+    /** By its name or its address. */
+    private function allows(string $host, string $ip): bool
     {
         $allowed = $this->option('allow_hosts');
         if ($allowed === null) {
             return true;
         }
-        $name = strtolower(rtrim($host, '.'));
+        $name = self::name($host);
         foreach (explode(',', $allowed) as $entry) {
-            $entry = strtolower(rtrim($entry, '.'));
+            $entry = self::name($entry);
             [$network, $length] = explode('/', $entry, 2) + [1 => null];
             if (Endpoint::isAddress($network)) {
-                if ($ip !== null && self::isWithin($ip, $network, $length === null ? null : (int) $length)) {
+                if (self::isWithin($ip, $network, $length === null ? null : (int) $length)) {
                     return true;
                 }
             } elseif ($entry === $name || str_starts_with($entry, '.') && str_ends_with($name, $entry) && $name !== $entry) {
@@ -158,6 +171,12 @@ final class Source
         }
 
         return false;
+    }
+
+    /** Names do not depend on case or on the dot at the end (RFC 4343). */
+    private static function name(string $host): string
+    {
+        return strtolower(rtrim($host, '.'));
     }
 
     private static function isWithin(string $ip, string $network, ?int $length): bool
@@ -194,7 +213,7 @@ final class Source
     /** The source string without credentials. */
     public function display(): string
     {
-        return Text::safe($this->written(array_diff_key($this->options, array_flip(self::SECRET)), '', $this->raw));
+        return Text::safe($this->written(array_diff_key($this->options, array_flip(self::SECRET)), '', $this->urls));
     }
 
     /**
@@ -206,38 +225,30 @@ final class Source
     {
         $userinfo = $user === null ? '' : rawurlencode($user) . ($password === null ? '' : ':' . rawurlencode($password)) . '@';
 
-        return $this->written($options + $this->options, $userinfo, $this->raw);
+        return $this->written($options + $this->options, $userinfo, $this->urls);
     }
 
     /** This source string, with one endpoint in place of all the hosts. */
-    public function only(string $scheme, string $endpoint): string
+    public function only(string $scheme, Endpoint $endpoint): string
     {
-        return $this->written($this->options, '', ["$scheme://$endpoint/"]);
+        return $this->written($this->options, '', array_filter([SourceUrl::parse("$scheme://$endpoint")]));
     }
 
     /**
      * @param array<string, string> $options
-     * @param list<string>          $urls
+     * @param list<SourceUrl>       $urls
      */
-    private function written(#[\SensitiveParameter] array $options, #[\SensitiveParameter] string $userinfo, #[\SensitiveParameter] array $urls): string
+    private function written(#[\SensitiveParameter] array $options, #[\SensitiveParameter] string $userinfo, array $urls): string
     {
-        foreach ($urls as $i => $url) {
-            [$scheme, $rest] = explode('://', $url, 2) + ['', ''];
-            $hosts = preg_split('~[/?]~', $rest)[0];
-            $hosts = substr($hosts, (int) strrpos("@$hosts", '@'));
-            if ($i === 0) {
-                $query = implode('&', array_map(
-                    static fn(string $name, string $value): string => "$name=" . strtr(rawurlencode($value), ['%2F' => '/', '%3A' => ':', '%2C' => ',', '%3D' => '=']),
-                    array_keys($options),
-                    $options,
-                ));
-                $path = $this->database === null ? '' : '/' . rawurlencode($this->database);
-                $urls[$i] = "$scheme://$userinfo$hosts$path" . ($query === '' ? '' : "?$query");
-            } else {
-                $urls[$i] = "$scheme://$hosts";
-            }
+        $query = [];
+        foreach ($options as $name => $value) {
+            $query[] = "$name=" . strtr(rawurlencode($value), ['%2F' => '/', '%3A' => ':', '%2C' => ',', '%3D' => '=']);
         }
+        $path = $this->database === null ? '' : '/' . rawurlencode($this->database);
+        $texts = array_map(static fn(SourceUrl $url): string => "$url->scheme://$url->hosts", $urls);
+        $first = $urls[0];
+        $texts[0] = "$first->scheme://$userinfo$first->hosts$path" . ($query === [] ? '' : '?' . implode('&', $query));
 
-        return implode(' ', $urls);
+        return implode(' ', $texts);
     }
 }

@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Console;
 
 /**
- * One URL of a source string.
+ * One URL of a source string, in its parts (RFC 3986).
  *
  * @internal
  */
@@ -14,28 +14,58 @@ final class SourceUrl
     private const PATRONI_PORT = 8008;
     private const POSTGRESQL_PORT = 5432;
 
-    /**
-     * @param string         $scheme    `patroni`, `patroni+https+srv`, …
-     * @param list<Endpoint> $endpoints of a list of hosts
-     * @param string|null    $srvName   where the hosts stand in SRV records: the name to look up
-     */
+    /** A raw @, / or ? in a password moves the borders between the parts: such a text matches nothing. */
+    private const PARTS = '~^
+        (?<scheme> (?: patroni (?: \+https )? | postgresql ) (?: \+srv )? ) ://
+        (?: (?<userinfo> [^@/?\#]++ ) @ )?
+        (?<hosts> (?<host> (?: [\w.-]++ | \[ [0-9A-Fa-f:.]++ \] ) (?: : [0-9]{1,5} )? ) (?: , (?&host) )*+ )
+        (?: / (?<database> [^@/?\#]*+ ) )?
+        (?: \? (?<query> (?: [^@\#&=]++ = [^@\#&]*+ (?: & | $ ) )*+ ) )?
+        $~xD';
+
     private function __construct(
+        /** `patroni`, `patroni+https+srv`, … */
         public readonly string $scheme,
-        public readonly array $endpoints,
-        public readonly ?string $srvName,
+        /** The hosts as they stand there. */
+        public readonly string $hosts,
+        #[\SensitiveParameter]
+        public readonly ?string $userinfo,
+        public readonly string $database,
+        #[\SensitiveParameter]
+        public readonly string $query,
     ) {}
 
-    public static function parse(string $scheme, string $hosts): self
+    /** Null if it is none. */
+    public static function parse(#[\SensitiveParameter] string $text): ?self
     {
-        $isPatroni = str_starts_with($scheme, 'patroni');
-        if (str_ends_with($scheme, '+srv')) {
-            $service = $isPatroni ? '_patroni._tcp' : '_postgresql._tcp';
-
-            return new self($scheme, [], str_starts_with($hosts, '_') ? $hosts : "$service.$hosts");
+        if (preg_match(self::PARTS, $text, $found, PREG_UNMATCHED_AS_NULL) !== 1) {
+            return null;
         }
-        $port = $isPatroni ? self::PATRONI_PORT : self::POSTGRESQL_PORT;
 
-        return new self($scheme, array_map(static fn(string $host): Endpoint => Endpoint::parse($host, $port), explode(',', $hosts)), null);
+        return new self($found['scheme'], $found['hosts'], $found['userinfo'], $found['database'] ?? '', $found['query'] ?? '');
+    }
+
+    /**
+     * The hosts, if they are listed.
+     *
+     * @return list<Endpoint>
+     */
+    public function endpoints(): array
+    {
+        $port = $this->isPatroni() ? self::PATRONI_PORT : self::POSTGRESQL_PORT;
+
+        return $this->isSrv() ? [] : array_map(static fn(string $host): Endpoint => Endpoint::parse($host, $port), explode(',', $this->hosts));
+    }
+
+    /** Where the hosts stand in SRV records: the name to look up. */
+    public function srvName(): ?string
+    {
+        if (!$this->isSrv()) {
+            return null;
+        }
+        $service = $this->isPatroni() ? '_patroni._tcp' : '_postgresql._tcp';
+
+        return str_starts_with($this->hosts, '_') ? $this->hosts : "$service.$this->hosts";
     }
 
     /** Whether Patroni is asked, not the database servers. */
@@ -47,5 +77,10 @@ final class SourceUrl
     public function isTls(): bool
     {
         return str_contains($this->scheme, '+https');
+    }
+
+    private function isSrv(): bool
+    {
+        return str_ends_with($this->scheme, '+srv');
     }
 }

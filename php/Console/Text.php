@@ -16,7 +16,7 @@ final class Text
 
     /** How much of a foreign name is shown, and how much of a message, in bytes. */
     private const LONGEST = 300;
-    private const LONGEST_MESSAGE = 4000;
+    public const LONGEST_MESSAGE = 4000;
 
     /** A text from outside: it can't move the cursor, change colours or break a line. */
     public static function safe(string $text, int $longest = self::LONGEST): string

@@ -39,7 +39,7 @@ final class Bench implements Command
 
     public static function synopsis(): string
     {
-        return 'bench [--count=N] [--time=DURATION] [--json] [OPTION…]';
+        return 'bench [--count=N] [--time=DURATION] [--json] [OPTION...]';
     }
 
     public static function description(): string
@@ -86,7 +86,8 @@ final class Bench implements Command
         $count = $arguments->number('count', 100, 1, 100_000);
         $time = $arguments->duration('time', 10.0, 0.1, 600.0);
         $cluster = Cluster::find($arguments);
-        $terminal->progress('looking for the leader …');
+        $cluster->configure();
+        $terminal->progress('looking for the leader ...');
         $ways = $this->ways($cluster);
         $seconds = array_fill_keys(array_keys($ways), []);
         $until = hrtime(true) + (int) ($time * 1e9);
@@ -118,8 +119,8 @@ final class Bench implements Command
     {
         $leader = \HaDsn::topology($cluster->name)->leader ?? throw Failure::unwell("cluster {$cluster->name}: there is no leader to connect to");
         $server = $cluster->source->route(new Endpoint($leader->host, $leader->port));
-        $address = Endpoint::isAddress($server->host) ? null : Names::resolve([$server->host], 2.0)[$server->host][0] ?? null;
-        $dsn = $cluster->dsn($server, $address);
+        $addresses = Names::resolve([$server->host], 2.0)[$server->host];
+        $dsn = $cluster->dsn($server, Endpoint::isAddress($server->host) || is_string($addresses) ? null : $addresses[0]);
         [$name, $user, $password] = [$cluster->name, $cluster->user(), new \SensitiveParameterValue($cluster->password())];
         $options = [\PDO::ATTR_TIMEOUT => 3, \PDO::ATTR_ERRMODE => \PDO::ERRMODE_EXCEPTION];
 

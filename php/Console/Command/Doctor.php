@@ -8,22 +8,28 @@ use HaDsn\Console\Arguments;
 use HaDsn\Console\Cluster;
 use HaDsn\Console\Command;
 use HaDsn\Console\Doctor\Agreement;
+use HaDsn\Console\Doctor\Announcement;
+use HaDsn\Console\Doctor\Api;
 use HaDsn\Console\Doctor\Clocks;
 use HaDsn\Console\Doctor\Configuration;
 use HaDsn\Console\Doctor\Endpoints;
 use HaDsn\Console\Doctor\FpmPools;
+use HaDsn\Console\Doctor\Leader;
 use HaDsn\Console\Doctor\Level;
 use HaDsn\Console\Doctor\Logins;
 use HaDsn\Console\Doctor\Members;
 use HaDsn\Console\Doctor\Records;
 use HaDsn\Console\Doctor\Report;
 use HaDsn\Console\Doctor\SharedMemory;
+use HaDsn\Console\Endpoint;
 use HaDsn\Console\ExitCode;
+use HaDsn\Console\Extension;
 use HaDsn\Console\Failure;
 use HaDsn\Console\Interrupt;
 use HaDsn\Console\Option;
 use HaDsn\Console\Origin;
 use HaDsn\Console\Source;
+use HaDsn\Console\SourceUrl;
 use HaDsn\Console\Terminal;
 use HaDsn\Console\Text;
 use HaDsn\Topology;
@@ -53,13 +59,13 @@ final class Doctor implements Command
 
     public static function synopsis(): string
     {
-        return 'doctor [--user=NAME --password-file=FILE] [--json] [OPTION…]';
+        return 'doctor [--user=NAME --password-file=FILE] [--json] [OPTION...]';
     }
 
     public static function description(): string
     {
         return <<<'TEXT'
-            Checks the configuration and who can read it, every REST API endpoint, TLS, SRV records, whether the endpoints speak of one cluster and one leader, whether what the members announce can be reached from here, logins, the role of each server by its own word, replication lag and slots, the clocks, shared memory, and the pools of php-fpm. Everything is asked beside each other: it ends within about ten seconds even if nobody answers. It changes nothing.
+            Checks the configuration and who can read it, every REST API endpoint, TLS and how long certificates are good, SRV records, whether the endpoints speak of one cluster and one leader, whether what the members announce can be reached from here, logins, the role of each server by its own word, replication lag and slots, the clocks, shared memory, and the pools of php-fpm. Everything is asked beside each other: it ends within ten seconds even if nobody answers, and within twenty if all of DNS is silent, too. It changes nothing. It also works where the extension is not loaded, which is then the first of its findings.
 
             Each finding has a level and, unless it is "ok", an arrow with what to do:
             ok       as it should be
@@ -91,7 +97,7 @@ final class Doctor implements Command
         return [
             ExitCode::DONE => 'nothing worse than a notice',
             ExitCode::UNWELL => 'warnings, and no errors',
-            ExitCode::UNUSABLE => 'errors; also wrong usage, or the extension is not loaded',
+            ExitCode::UNUSABLE => 'errors, which the extension not being loaded is, too; wrong usage',
             ExitCode::INTERRUPTED => 'ended by Ctrl-C',
         ];
     }
@@ -101,13 +107,13 @@ final class Doctor implements Command
         Operands::none($arguments);
         $began = hrtime(true);
         $report = new Report();
-        $terminal->progress('configuration …');
+        $terminal->progress('configuration ...');
         Configuration::checkExtensions($report);
         $cluster = $this->cluster($arguments, $report);
         if ($cluster !== null) {
             $this->examine($cluster, $report, $terminal);
         }
-        $terminal->progress('this machine …');
+        $terminal->progress('this machine ...');
         $name = $arguments->value('cluster') ?? 'default';
         SharedMemory::check($arguments->value('shared-dir'), $report);
         FpmPools::check($arguments->value('fpm-pool'), $this->variable($cluster), $name, $report);
@@ -137,37 +143,51 @@ final class Doctor implements Command
     private function examine(Cluster $cluster, Report $report, Terminal $terminal): void
     {
         Configuration::check($cluster, $report);
-        // Shorter waits than an application's, and the credentials that were given: SQL sources need them too.
-        $text = $cluster->source->with(self::limits($cluster->source), $cluster->user(), $cluster->password());
-        $source = Source::parse($text);
+        $source = $cluster->source;
         $clocks = new Clocks();
-        $endpoints = new Endpoints($source, $report, $clocks, self::PATIENCE);
-        $apis = $asked = [];
-        foreach ($source->urls as $i => $url) {
-            Interrupt::check();
-            $terminal->progress(sprintf('source %d of %d …', $i + 1, count($source->urls)));
-            $hosts = Records::hosts($url, $source, $report, self::PATIENCE);
-            if ($url->isPatroni() && $hosts !== []) {
-                $apis[] = $endpoints->check($url, $hosts);
-                array_push($asked, ...$hosts);
-            }
-        }
+        $terminal->progress('endpoints ...');
+        $hosts = Records::hosts($source->urls, $source, $report, self::PATIENCE);
+        Interrupt::check();
+        $apis = (new Endpoints(Source::parse($source->with(self::limits($source))), $report, $clocks, self::PATIENCE))->check($source->urls, $hosts);
         // Several sources may be several sites, which need not agree with each other.
         foreach ($apis as $ofOneSource) {
             Agreement::check($ofOneSource, $report);
         }
         Interrupt::check();
-        $terminal->progress('asking the extension …');
-        $topology = $this->topology($text, $cluster->name, $report);
-        if ($topology !== null) {
-            Interrupt::check();
-            $terminal->progress('members …');
-            $nodes = (new Members($source, $report, self::PATIENCE))->check($topology, array_merge(...$apis), $asked);
-            Interrupt::check();
-            $terminal->progress('logins …');
-            (new Logins($cluster, $report, $clocks))->check($nodes);
-        }
+        $terminal->progress('asking the extension ...');
+        $topology = Extension::isLoaded() ? $this->topology($cluster, $report) : null;
+        $said = $topology === null ? self::announced($source->urls, $hosts, $apis) : Announcement::ofTopology($topology);
+        Leader::check($said, $topology, $cluster, $report);
+        Interrupt::check();
+        $terminal->progress('members ...');
+        $nodes = (new Members($source, $report, self::PATIENCE))->check($said, array_merge(...$apis), array_merge(...$hosts));
+        Interrupt::check();
+        $terminal->progress('logins ...');
+        (new Logins($cluster, $report, $clocks))->check($nodes);
         $clocks->report($report);
+    }
+
+    /**
+     * The members where the extension says nothing: of the first source that tells any.
+     *
+     * @param list<SourceUrl>      $urls
+     * @param list<list<Endpoint>> $hosts
+     * @param list<list<Api>>      $apis
+     *
+     * @return list<Announcement>
+     */
+    private static function announced(array $urls, array $hosts, array $apis): array
+    {
+        foreach ($urls as $i => $url) {
+            $said = $url->isPatroni()
+                ? (isset($apis[$i][0]) ? Announcement::ofApi($apis[$i][0]) : [])
+                : array_map(Announcement::ofHost(...), $hosts[$i]);
+            if ($said !== []) {
+                return $said;
+            }
+        }
+
+        return [];
     }
 
     /** @return array<string, string> */
@@ -178,11 +198,13 @@ final class Doctor implements Command
         return array_map(static fn(float $limit): string => (int) $limit . 's', $limits);
     }
 
-    private function topology(#[\SensitiveParameter] string $text, string $cluster, Report $report): ?Topology
+    private function topology(Cluster $cluster, Report $report): ?Topology
     {
         try {
-            \HaDsn::configure($text, $cluster);
-            $topology = \HaDsn::topology($cluster);
+            // Shorter waits than an application's.
+            $cluster->configure(self::limits($cluster->source));
+
+            return \HaDsn::topology($cluster->name);
         } catch (\HaDsn\Exception $error) {
             $report->add(
                 'cluster.discovery',
@@ -194,12 +216,6 @@ final class Doctor implements Command
 
             return null;
         }
-        $leader = $topology->leader;
-        if ($leader !== null) {
-            $report->ok('cluster.leader', 'leader', $leader->name . ($topology->timeline === null ? '' : ", timeline $topology->timeline") . ', by ' . (\HaDsn::status()['clusters'][$cluster]['answered_by'] ?? $topology->source));
-        }
-
-        return $topology;
     }
 
     /** The environment variable that configures the cluster here. */

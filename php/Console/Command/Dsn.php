@@ -32,7 +32,7 @@ final class Dsn implements Command
 
     public static function synopsis(): string
     {
-        return 'dsn writer|reader [--conninfo [--show-password]] [OPTION…]';
+        return 'dsn writer|reader [--conninfo [--show-password]] [OPTION...]';
     }
 
     public static function description(): string
@@ -77,17 +77,27 @@ final class Dsn implements Command
             throw Failure::usage('option --show-password: belongs to --conninfo; a DSN holds no password');
         }
         $cluster = Cluster::find($arguments);
-        $terminal->progress($role === 'writer' ? 'looking for the leader …' : 'looking for a replica …');
+        $terminal->progress($role === 'writer' ? 'looking for the leader ...' : 'looking for a replica ...');
         if ($isConninfo) {
-            // A source without the password can't give it away.
-            $password = $arguments->has('show-password') ? $cluster->password() : null;
-            \HaDsn::configure($cluster->source->with([], $cluster->user(), $password), $cluster->name);
-            $text = \HaDsn::conninfo($role, $cluster->name);
+            $text = $this->conninfo($cluster, $role, $arguments->has('show-password'));
         } else {
+            $cluster->configure();
             $text = $role === 'writer' ? \HaDsn::writer($cluster->name) : \HaDsn::reader($cluster->name);
         }
-        $terminal->write($arguments->has('json') ? Text::json(['cluster' => $cluster->name, 'role' => $role, $isConninfo ? 'conninfo' : 'dsn' => $text]) : "$text\n");
+        $terminal->writeData($arguments->has('json') ? Text::json(['cluster' => $cluster->name, 'role' => $role, $isConninfo ? 'conninfo' : 'dsn' => $text]) : "$text\n");
 
         return ExitCode::DONE;
+    }
+
+    private function conninfo(Cluster $cluster, string $role, bool $withPassword): string
+    {
+        $password = $cluster->password();
+        if (!$withPassword && $password !== null) {
+            // A source without the password can't give it away. Where database servers are asked it is needed all the same.
+            putenv("PGPASSWORD=$password");
+        }
+        \HaDsn::configure($cluster->source->with([], $cluster->user(), $withPassword ? $password : null), $cluster->name);
+
+        return \HaDsn::conninfo($role, $cluster->name);
     }
 }

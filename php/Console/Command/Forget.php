@@ -30,7 +30,7 @@ final class Forget implements Command
 
     public static function synopsis(): string
     {
-        return 'forget [--json] [OPTION…]';
+        return 'forget [--json] [OPTION...]';
     }
 
     public static function description(): string
@@ -56,6 +56,7 @@ final class Forget implements Command
             ExitCode::DONE => 'forgotten, and there is a leader',
             ExitCode::UNWELL => 'forgotten, and there is no leader, or no source answers',
             ExitCode::UNUSABLE => 'wrong usage or configuration, or the extension is not loaded',
+            ExitCode::INTERRUPTED => 'ended by Ctrl-C',
         ];
     }
 
@@ -63,10 +64,11 @@ final class Forget implements Command
     {
         Operands::none($arguments);
         $cluster = Cluster::find($arguments);
+        $cluster->configure();
         \HaDsn::forget($cluster->name);
         $shared = ini_get('hadsn.shared');
         $isShared = $shared !== false && $shared !== 'off';
-        $terminal->progress('looking for the leader …');
+        $terminal->progress('looking for the leader ...');
         $leader = $error = null;
         try {
             $leader = \HaDsn::topology($cluster->name)->leader;

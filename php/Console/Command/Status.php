@@ -34,7 +34,7 @@ final class Status implements Command
 
     public static function synopsis(): string
     {
-        return 'status [--json] [OPTION…]';
+        return 'status [--json] [OPTION...]';
     }
 
     public static function description(): string
@@ -44,7 +44,7 @@ final class Status implements Command
 
             REACHABLE says whether a PostgreSQL server, or a pooler, answers there to this host within a second; nobody logs in. A server that is frozen still takes connections and is not reachable all the same.
 
-            With --json it is one object: cluster, leader, timeline, source, age (seconds), error, and members with name, role, state, lag (bytes), timeline, host, port, announced, reachable, reason and tags. What is unknown is null. If nobody answers, error says why and members is empty.
+            With --json it is one object: cluster, leader, timeline, source, answered_by, age (seconds), error, and members with name, role, state, lag (bytes), timeline, host, port, announced, reachable, reason and tags. What is unknown is null. If nobody leads, error says why; if nobody answers, members is empty too.
 
             Examples:
             hadsn status
@@ -63,6 +63,7 @@ final class Status implements Command
             ExitCode::DONE => 'there is a leader',
             ExitCode::UNWELL => 'there is no leader, or no source answers',
             ExitCode::UNUSABLE => 'wrong usage or configuration, or the extension is not loaded',
+            ExitCode::INTERRUPTED => 'ended by Ctrl-C',
         ];
     }
 
@@ -70,7 +71,7 @@ final class Status implements Command
     {
         Operands::none($arguments);
         $cluster = Cluster::find($arguments);
-        $terminal->progress('asking the cluster …');
+        $terminal->progress('asking the cluster ...');
         try {
             $members = Members::look($cluster, self::PATIENCE);
         } catch (\HaDsn\DiscoveryException $error) {
@@ -98,6 +99,7 @@ final class Status implements Command
             'leader' => null,
             'timeline' => null,
             'source' => $cluster->source->display(),
+            'answered_by' => null,
             'age' => null,
             'error' => $error->getMessage(),
             'members' => [],

@@ -32,7 +32,7 @@ final class Agreement
                 Level::Error,
                 'system identifier',
                 'the endpoints serve different databases: ' . self::listed($systems),
-                'leave in the source string only the endpoints of one cluster; if this is one, a node was made from other data: patronictl reinit',
+                'leave in the source string only the endpoints of one cluster; if this is one, a node was made from other data: patronictl reinit of the one that is no leader',
             );
         }
         // Clusters that have nothing to do with each other can't disagree.

@@ -63,6 +63,12 @@ final class Api
         return self::text($this->own['database_system_identifier'] ?? null);
     }
 
+    /** What it says of itself: `replica, running`. */
+    public function ownRole(): string
+    {
+        return (self::text($this->own['role'] ?? null) ?? 'of unknown role') . ', ' . (self::text($this->own['state'] ?? null) ?? 'in unknown state');
+    }
+
     /** Whether it says of itself that it takes writes. */
     public function isPrimary(): bool
     {

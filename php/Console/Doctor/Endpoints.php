@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Console\Doctor;
 
 use HaDsn\Console\Endpoint;
+use HaDsn\Console\Extension;
 use HaDsn\Console\Net\Exchange;
 use HaDsn\Console\Net\Exchanges;
 use HaDsn\Console\Net\Http;
@@ -20,79 +21,79 @@ use HaDsn\Console\Text;
  */
 final class Endpoints
 {
-    /** A certificate that ends within so many days is a warning. */
-    private const DAYS = 14;
+    /** So much time the extension gets for its opinions on certificates, in seconds, all together. */
+    private const OPINIONS = 2.0;
+
+    private const DCS = 'see to etcd (or Consul, ZooKeeper) and the way there: without it a leader steps down, and nobody takes over';
 
     private const PATHS = ['/cluster', '/patroni'];
 
-    /** @var list<Api> */
-    private array $apis = [];
+    private float $spentOnOpinions = 0.0;
 
-    private int $dead = 0;
+    /** How many endpoints only the extension can speak to, for PHP's TLS refuses what it accepts. */
+    private int $accepted = 0;
 
     public function __construct(private readonly Source $source, private readonly Report $report, private readonly Clocks $clocks, private readonly float $timeout) {}
 
     /**
      * Asks all of them at the same time.
      *
-     * @param list<Endpoint> $endpoints
+     * @param list<SourceUrl>      $urls
+     * @param list<list<Endpoint>> $hosts of each; those that are no Patroni's are left alone
      *
-     * @return list<Api> those that answered well
+     * @return list<list<Api>> for each URL those that answered well
      */
-    public function check(SourceUrl $url, array $endpoints): array
+    public function check(array $urls, array $hosts): array
     {
-        $this->apis = [];
-        $this->dead = 0;
-        $addresses = Names::resolve(array_map(static fn(Endpoint $one): string => $one->host, $endpoints), $this->timeout);
+        $hosts = array_map(static fn(SourceUrl $url, array $list): array => $url->isPatroni() ? $list : [], $urls, $hosts);
+        $addresses = Names::resolve(array_column(array_merge(...$hosts), 'host'), $this->timeout);
         $exchanges = [];
-        foreach ($endpoints as $i => $endpoint) {
-            foreach ($addresses[$endpoint->host] as $j => $ip) {
-                foreach (self::PATHS as $path) {
-                    $exchanges["$i$path/$j"] = Http::get($endpoint, $ip, $path, $this->authorization(), self::tls($this->source, $url), $this->timeout);
+        foreach ($hosts as $u => $endpoints) {
+            foreach ($endpoints as $i => $endpoint) {
+                foreach (is_array($addresses[$endpoint->host]) ? $addresses[$endpoint->host] : [] as $ip) {
+                    foreach (self::PATHS as $path) {
+                        $exchanges["$u $i $ip $path"] = Http::get($endpoint, $ip, $path, $this->authorization(), self::tls($this->source, $urls[$u]->isTls()), $this->timeout);
+                    }
                 }
             }
         }
         Exchanges::run($exchanges);
-        foreach ($endpoints as $i => $endpoint) {
-            $best = null;
-            foreach (array_keys($addresses[$endpoint->host]) as $j) {
-                $pair = array_map(static fn(string $path): Exchange => $exchanges["$i$path/$j"], self::PATHS);
-                $best = $best === null || $best[0]->error !== null && $pair[0]->error === null ? $pair : $best;
+        $apis = [];
+        foreach ($hosts as $u => $endpoints) {
+            $apis[$u] = [];
+            $this->accepted = 0;
+            foreach ($endpoints as $i => $endpoint) {
+                $found = $addresses[$endpoint->host];
+                if (is_string($found)) {
+                    $this->report->add('endpoint.unresolved', Level::Warning, (string) $endpoint, $found, 'mend the name in the source string, in DNS or in /etc/hosts; see whether DNS answers at all: getent hosts NAME');
+                    continue;
+                }
+                $pairs = array_map(static fn(string $ip): array => array_map(static fn(string $path): Exchange => $exchanges["$u $i $ip $path"], self::PATHS), $found);
+                $good = array_filter($pairs, static fn(array $pair): bool => $pair[0]->error === null);
+                array_push($apis[$u], ...$this->judge($urls[$u], $endpoint, ...(array_values($good)[0] ?? $pairs[0])));
             }
-            if ($best === null) {
-                ++$this->dead;
+            if ($apis[$u] === [] && $endpoints !== [] && $this->accepted === 0) {
                 $this->report->add(
-                    'endpoint.unresolved',
-                    Level::Warning,
-                    (string) $endpoint,
-                    'the name has no address',
-                    'mend the name in the source string, in DNS or in /etc/hosts',
+                    'endpoint.none',
+                    Level::Error,
+                    "{$urls[$u]->scheme}://{$urls[$u]->hosts}",
+                    'no endpoint gave a usable answer',
+                    'see to the endpoints above: without one of them hadsn knows of no failover',
                 );
-            } else {
-                $this->judge($url, $endpoint, ...$best);
             }
-        }
-        if ($this->apis === [] && $endpoints !== []) {
-            $this->report->add(
-                'endpoint.none',
-                Level::Error,
-                $url->scheme,
-                'no endpoint gave a usable answer',
-                'see to the endpoints above: without one of them hadsn knows of no failover',
-            );
         }
 
-        return $this->apis;
+        return $apis;
     }
 
     /**
-     * How TLS is spoken to the endpoints of a source.
+     * How TLS is spoken to REST APIs.
      *
      * @return array<string, mixed>|null
      */
-    public static function tls(Source $source, SourceUrl $url): ?array
+    public static function tls(Source $source, bool $isTls): ?array
     {
-        if (!$url->isTls()) {
+        if (!$isTls) {
             return null;
         }
 
@@ -112,22 +113,29 @@ final class Endpoints
         return $user === null ? null : "$user:" . $this->source->option('patroni_password');
     }
 
-    private function judge(SourceUrl $url, Endpoint $endpoint, Exchange $cluster, Exchange $own): void
+    /** @return list<Api> if it answered well */
+    private function judge(SourceUrl $url, Endpoint $endpoint, Exchange $cluster, Exchange $own): array
     {
         $subject = (string) $endpoint;
-        if ($cluster->error !== null) {
-            if ($cluster->isTlsError) {
-                $this->judgeTls($url, $endpoint, $cluster->error);
+        if ($cluster->isTlsError || $cluster->certificate !== null && !isset($cluster->certificate['extensions']['subjectAltName'])) {
+            $reason = $this->refusal($url, $endpoint, $cluster->error);
+            if ($reason !== null) {
+                $this->report->add(
+                    'tls.endpoint',
+                    Level::Error,
+                    $subject,
+                    $reason,
+                    'name the CA that signed the certificate in patroni_cafile, and the host as the certificate does; renew one that has expired; where a client certificate is asked for: patroni_cert and patroni_key',
+                );
 
-                return;
+                return [];
             }
-            ++$this->dead;
-            [$id, $advice] = $cluster->isConnected
-                ? ['endpoint.silent', 'look at Patroni\'s log there: it hangs, or its DCS does; or something else listens on this port, or it speaks ' . ($url->isTls() ? 'no TLS (patroni://)' : 'TLS (patroni+https://)')]
-                : ['endpoint.unreachable', 'start Patroni there, or see to its restapi.listen, to the firewall and to the port in the source string'];
-            $this->report->add($id, Level::Warning, $subject, $cluster->error, $advice);
+            $this->report->ok('tls.certificate', $subject, 'the extension accepts the certificate');
+        }
+        if ($cluster->error !== null) {
+            $this->silent($url, $endpoint, $cluster, $own);
 
-            return;
+            return [];
         }
         $answer = Http::parse($cluster->answer);
         if ($answer === null) {
@@ -139,7 +147,7 @@ final class Endpoints
                 'name the port of Patroni\'s REST API (restapi.listen, usually 8008)' . ($url->isTls() ? '' : '; if it speaks TLS, write patroni+https://'),
             );
 
-            return;
+            return [];
         }
         $this->clocks->heard($subject, $answer->headers['date'] ?? null, $cluster->startedAt, $cluster->seconds);
         $json = $answer->json();
@@ -168,9 +176,34 @@ final class Endpoints
                 'name the port of Patroni\'s REST API (restapi.listen, usually 8008), or see what stands before it',
             );
         } else {
-            $api = $this->apis[] = new Api($endpoint, $json, $own->error === null ? Http::parse($own->answer)?->json() : null);
+            $api = new Api($endpoint, $json, $own->error === null ? Http::parse($own->answer)?->json() : null);
             $this->judgeAnswer($api, $cluster, $answer);
+
+            return [$api];
         }
+
+        return [];
+    }
+
+    private function silent(SourceUrl $url, Endpoint $endpoint, Exchange $cluster, Exchange $own): void
+    {
+        $subject = (string) $endpoint;
+        if ($cluster->isTlsError) {
+            ++$this->accepted;
+
+            return;
+        }
+        $json = $cluster->isConnected && $own->error === null ? Http::parse($own->answer)?->json() : null;
+        if ($json !== null) {
+            $api = new Api($endpoint, [], $json);
+            $this->report->add('endpoint.dcs', Level::Warning, $subject, "{$api->name()}, {$api->ownRole()}: answers GET /patroni, and GET /cluster not: $cluster->error", self::DCS);
+
+            return;
+        }
+        [$id, $advice] = $cluster->isConnected
+            ? ['endpoint.silent', 'look at Patroni\'s log there: it hangs, or its DCS does; or something else listens on this port, or it speaks ' . ($url->isTls() ? 'no TLS (patroni://)' : 'TLS (patroni+https://)')]
+            : ['endpoint.unreachable', 'start Patroni there, or see to the machine, to restapi.listen, to the firewall and to the port in the source string'];
+        $this->report->add($id, Level::Warning, $subject, $cluster->error ?? 'no answer', $advice);
     }
 
     private function judgeAnswer(Api $api, Exchange $exchange, Http $answer): void
@@ -203,48 +236,38 @@ final class Endpoints
                 Level::Warning,
                 $subject,
                 'has not reached its DCS for ' . Text::duration((float) ($now - $seen)),
-                'see to etcd (or Consul, ZooKeeper) and the way there: without it a leader steps down',
+                self::DCS,
             );
         }
-        $ends = $exchange->certificate['validTo_time_t'] ?? null;
-        if (is_int($ends)) {
-            $days = (int) floor(($ends - time()) / 86400);
-            if ($days < self::DAYS) {
-                $this->report->add(
-                    'tls.expiry',
-                    Level::Warning,
-                    $subject,
-                    'the certificate ends in ' . Text::count($days, 'day') . ', on ' . gmdate('Y-m-d', $ends),
-                    'renew it (Patroni: restapi.certfile, then patronictl reload)',
-                );
-            } else {
-                $this->report->ok('tls.certificate', $subject, 'verified, good until ' . gmdate('Y-m-d', $ends));
-            }
+        $certificate = $exchange->certificate;
+        if ($certificate !== null && Expiry::check($subject, $certificate, Level::Error, 'renew it (Patroni: restapi.certfile, then patronictl reload)', $this->report)) {
+            $this->report->ok('tls.certificate', $subject, 'verified, good until ' . gmdate('Y-m-d', $certificate['validTo_time_t']));
         }
     }
 
-    /** The extension has the last word on a certificate, and says best what is wrong with it. */
-    private function judgeTls(SourceUrl $url, Endpoint $endpoint, string $reason): void
+    /**
+     * Why TLS to an endpoint fails, or null: the extension has the last word on a certificate, and says best what is wrong with it.
+     *
+     * @param string|null $reason what PHP says
+     */
+    private function refusal(SourceUrl $url, Endpoint $endpoint, ?string $reason): ?string
     {
-        $scheme = str_replace('+srv', '', $url->scheme);
+        if (!Extension::isLoaded() || $this->spentOnOpinions > self::OPINIONS) {
+            return $reason;
+        }
+        $start = hrtime(true);
         try {
-            \HaDsn::configure($this->source->only($scheme, (string) $endpoint), 'hadsn_doctor');
+            \HaDsn::configure($this->source->only(str_replace('+srv', '', $url->scheme), $endpoint), 'hadsn_doctor');
             \HaDsn::topology('hadsn_doctor');
-            $this->report->ok('tls.certificate', (string) $endpoint, 'the extension accepts the certificate');
 
-            return;
+            return null;
         } catch (\HaDsn\Exception $error) {
             $said = Text::line($error->getMessage());
             $at = strpos($said, 'TLS: ');
-            $reason = $at === false ? $reason : substr($said, $at);
+
+            return $at === false ? $reason : substr($said, $at);
+        } finally {
+            $this->spentOnOpinions += (hrtime(true) - $start) / 1e9;
         }
-        ++$this->dead;
-        $this->report->add(
-            'tls.endpoint',
-            Level::Error,
-            (string) $endpoint,
-            $reason,
-            'name the CA that signed the certificate in patroni_cafile, and the host as the certificate does; renew one that has expired; where a client certificate is asked for: patroni_cert and patroni_key',
-        );
     }
 }

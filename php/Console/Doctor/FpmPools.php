@@ -52,14 +52,14 @@ final class FpmPools
         }
         $keeps = in_array(strtolower(trim($settings['clear_env'] ?? '', "'\"")), ['no', 'off', '0', 'false'], true);
         if ($given === null) {
-            $report->ok('fpm.ini', $subject, 'takes the source string from its own php.ini');
+            $report->ok('fpm.ini', $subject, 'leaves the source string to php-fpm\'s own php.ini, which is not looked at here');
         } elseif (!$keeps) {
             $report->add(
                 'fpm.clear_env',
                 Level::Warning,
                 $subject,
                 "clear_env is on: requests do not see $given",
-                "write env[$given] = \$$given into the pool, or clear_env = no, or php_admin_value[$setting] = …, and reload php-fpm",
+                "write env[$given] = \$$given into the pool, or clear_env = no, or php_admin_value[$setting] = ..., and reload php-fpm",
             );
         } else {
             $report->ok('fpm.environment', $subject, "clear_env = no: requests see $given, if php-fpm itself does");

@@ -6,6 +6,8 @@ namespace HaDsn\Console\Doctor;
 
 use HaDsn\Console\Cluster;
 use HaDsn\Console\Endpoint;
+use HaDsn\Console\Failure;
+use HaDsn\Console\Interrupt;
 use HaDsn\Console\Net\Children;
 use HaDsn\Console\Text;
 
@@ -25,9 +27,9 @@ final class Logins
             $row = $pdo->query($in['server'])->fetch(PDO::FETCH_ASSOC);
             $to = microtime(true);
             $slots = $row['standby'] ? [] : $pdo->query($in['slots'])->fetchAll(PDO::FETCH_ASSOC);
-            echo json_encode(['row' => $row, 'slots' => $slots, 'from' => $from, 'to' => $to], JSON_INVALID_UTF8_SUBSTITUTE);
+            echo json_encode(['row' => $row, 'slots' => $slots, 'from' => $from, 'to' => $to], JSON_INVALID_UTF8_SUBSTITUTE), "\n";
         } catch (PDOException $error) {
-            echo json_encode(['error' => $error->getMessage()], JSON_INVALID_UTF8_SUBSTITUTE);
+            echo json_encode(['error' => $error->getMessage()], JSON_INVALID_UTF8_SUBSTITUTE), "\n";
         }
         PHP;
 
@@ -46,6 +48,7 @@ final class Logins
     private const KEPT = 1 << 30;
 
     private const TIMEOUT = 3.0;
+    private const MOST = 32;
 
     public function __construct(private readonly Cluster $cluster, private readonly Report $report, private readonly Clocks $clocks) {}
 
@@ -67,6 +70,12 @@ final class Logins
 
             return;
         }
+        // The leader first; each is a process of its own.
+        usort($nodes, static fn(Node $a, Node $b): int => $b->isLeader() <=> $a->isLeader());
+        if (count($nodes) > self::MOST) {
+            $this->report->add('login.skipped', Level::Notice, 'logins', 'only at the first ' . self::MOST . ' of ' . count($nodes) . ' members', 'see who announces so many members');
+            $nodes = array_slice($nodes, 0, self::MOST);
+        }
         $inputs = array_map(fn(Node $node): array => [
             'dsn' => $this->cluster->dsn($node->found->endpoint, Endpoint::isAddress($node->found->endpoint->host) ? null : $node->found->ip),
             'user' => $user,
@@ -74,8 +83,16 @@ final class Logins
             'server' => self::SERVER,
             'slots' => self::SLOTS,
         ], $nodes);
-        foreach (Children::run(self::LOG_IN, $inputs, self::TIMEOUT) as $i => $answer) {
-            $said = is_array($answer) ? $answer : ['error' => 'no answer within ' . Text::duration(self::TIMEOUT)];
+        try {
+            $answers = Children::run(self::LOG_IN, $inputs, self::TIMEOUT);
+        } catch (Failure $failure) {
+            Interrupt::check();
+            $this->report->add('login.skipped', Level::Warning, 'logins', "nobody could log in: {$failure->getMessage()}", 'a login needs a process of its own, which can be ended when the server is frozen');
+
+            return;
+        }
+        foreach ($answers as $i => $lines) {
+            $said = is_array($lines[0] ?? null) ? $lines[0] : ['error' => 'no answer within ' . Text::duration(self::TIMEOUT)];
             if (isset($said['error']) || !isset($said['row'])) {
                 $this->refused($nodes[$i], $user, (string) ($said['error'] ?? 'no answer'));
             } else {
@@ -105,14 +122,14 @@ final class Logins
     {
         $row = $said['row'];
         $isStandby = (int) $row['standby'] === 1;
-        $this->clocks->told($node->name, (float) $row['clock'], $said['from'], $said['to']);
-        if ($isStandby === $node->isLeader() && $node->role !== 'standby_leader') {
+        $this->clocks->told($node->name(), (float) $row['clock'], $said['from'], $said['to']);
+        if ($node->said->role !== null && $isStandby === $node->isLeader()) {
             $this->report->add(
                 'login.role',
                 Level::Error,
                 $node->subject(),
-                $isStandby ? 'is called the leader, and is in recovery: it takes no writes' : "is called a $node->role, and is not in recovery: it takes writes",
-                $isStandby ? 'in a failover wait; otherwise see patronictl list, and whether map, port or a proxy leads to another server' : 'see whether map, port or a proxy leads to another server; if not, stop it: two servers take writes',
+                $isStandby ? 'is called the leader, and is in recovery: it takes no writes' : "is called a {$node->said->role}, and is not in recovery: it takes writes",
+                $isStandby ? 'in a failover wait; otherwise see patronictl list, and whether map, port or a proxy leads to another server' : 'look again in some seconds: it may have become the leader just now; then see whether map, port or a proxy leads to another server; if not, two servers may take writes: compare their timelines (patronictl list) before you stop one',
             );
 
             return;
@@ -123,7 +140,7 @@ final class Logins
                 Level::Warning,
                 $node->subject(),
                 'default_transaction_read_only is on for this role: libpq takes the leader for a replica',
-                'turn it off (ALTER ROLE … RESET default_transaction_read_only), or use another role',
+                'turn it off (ALTER ROLE ... RESET default_transaction_read_only), or use another role',
             );
         }
         $this->report->ok('login.works', $node->subject(), "user $user, PostgreSQL {$row['version']}, " . ($isStandby ? 'in recovery' : 'takes writes'));
@@ -132,7 +149,7 @@ final class Logins
         }
         if ($said['slots'] !== []) {
             $active = count(array_filter($said['slots'], static fn(array $slot): bool => (int) $slot['active'] === 1));
-            $this->report->ok('slot.active', $node->name, "$active of " . Text::count(count($said['slots']), 'replication slot') . ' in use');
+            $this->report->ok('slot.active', $node->name(), "$active of " . Text::count(count($said['slots']), 'replication slot') . ' in use');
         }
     }
 
@@ -156,7 +173,7 @@ final class Logins
                 $isLarge ? Level::Warning : Level::Notice,
                 $name,
                 'nobody uses it, and it keeps ' . Text::bytes($kept) . ' of WAL',
-                'start its replica, or drop it (pg_drop_replication_slot) before it fills the disk; Patroni drops those of its own members',
+                'start its replica; if that is gone for good, drop it (pg_drop_replication_slot) before it fills the disk: Patroni drops only those of its own members',
             );
         }
     }

@@ -5,18 +5,13 @@ declare(strict_types=1);
 namespace HaDsn\Console\Doctor;
 
 use HaDsn\Console\Endpoint;
-use HaDsn\Console\Net\Exchange;
-use HaDsn\Console\Net\Exchanges;
-use HaDsn\Console\Net\Http;
 use HaDsn\Console\Net\Names;
 use HaDsn\Console\Net\Postgres;
 use HaDsn\Console\Source;
-use HaDsn\Console\SourceUrl;
 use HaDsn\Console\Text;
-use HaDsn\Topology;
 
 /**
- * The members: whether what they announce can be reached from here, who leads, and how far the others are behind.
+ * The members: whether what they announce can be reached from here, and how far they are behind.
  *
  * @internal
  */
@@ -30,62 +25,40 @@ final class Members
     public function __construct(private readonly Source $source, private readonly Report $report, private readonly float $timeout) {}
 
     /**
-     * @param list<Api>      $apis
-     * @param list<Endpoint> $asked the endpoints that were asked, with or without an answer
+     * @param list<Announcement> $said
+     * @param list<Api>          $apis
+     * @param list<Endpoint>     $asked the endpoints that were asked, with or without an answer
      *
      * @return list<Node> those that can be connected to
      */
-    public function check(Topology $topology, array $apis, array $asked): array
+    public function check(array $said, array $apis, array $asked): array
     {
-        $nodes = $this->nodes($topology);
-        $this->checkSilentMembers($topology, $apis);
-        $leader = null;
+        $endpoints = array_map(fn(Announcement $one): Endpoint => $this->source->route($one->address), $said);
+        $others = new AnnouncedApis($said, $apis, $asked, $this->source);
+        $addresses = $this->source->permitted(Names::resolve(array_column([...$endpoints, ...$others->endpoints()], 'host'), $this->timeout));
+        $this->checkSilentMembers($said, $apis);
         $reachable = [];
-        $readable = 0;
-        foreach ($nodes as $node) {
-            $isUsable = $this->checkNode($node);
-            $leader = $node->isLeader() ? $node : $leader;
-            if ($isUsable) {
+        foreach (Postgres::knock($endpoints, $addresses, $this->timeout, extension_loaded('openssl')) as $i => $found) {
+            $node = new Node($said[$i], $found);
+            if ($this->checkNode($node)) {
                 $reachable[] = $node;
-                $readable += (int) (!$node->isLeader() && $this->isReadable($node));
             }
         }
-        $this->checkRoles($nodes, $leader, $readable);
-        $this->checkApis($nodes, $apis, array_map(strval(...), $asked));
+        $this->checkReplicas($said, $reachable);
+        $others->check($addresses, $this->timeout, $this->report);
 
         return $reachable;
-    }
-
-    /** @return list<Node> */
-    private function nodes(Topology $topology): array
-    {
-        $endpoints = array_map(fn(\HaDsn\Member $member): Endpoint => $this->source->route(new Endpoint($member->host, $member->port)), $topology->members);
-        $found = Postgres::knock($endpoints, $this->timeout);
-        $nodes = [];
-        foreach ($topology->members as $i => $member) {
-            $nodes[] = new Node(
-                $member->name,
-                $member->role,
-                $member->state,
-                $member->lag,
-                ($member->tags['noloadbalance'] ?? false) === true,
-                $member->apiUrl,
-                new Endpoint($member->host, $member->port),
-                $found[$i],
-            );
-        }
-
-        return $nodes;
     }
 
     /**
      * Members that Patroni names and that nobody could connect to, for want of an address.
      *
-     * @param list<Api> $apis
+     * @param list<Announcement> $said
+     * @param list<Api>          $apis
      */
-    private function checkSilentMembers(Topology $topology, array $apis): void
+    private function checkSilentMembers(array $said, array $apis): void
     {
-        $known = array_map(static fn(\HaDsn\Member $member): string => $member->name, $topology->members);
+        $known = array_column($said, 'name');
         foreach (($apis[0] ?? null)?->members() ?? [] as $member) {
             $name = $member['name'] ?? null;
             if (is_string($name) && !in_array($name, $known, true)) {
@@ -105,12 +78,12 @@ final class Members
     {
         $found = $node->found;
         $level = $node->isLeader() ? Level::Error : Level::Warning;
-        if (!$this->source->allows($found->endpoint->host, $found->ip)) {
+        if ($found->error === Source::FORBIDDEN) {
             $this->report->add(
                 'member.forbidden',
                 $level,
                 $node->subject(),
-                'is outside allow_hosts',
+                $found->error,
                 'add it to the option allow_hosts if it belongs there, or find out who announces it',
             );
 
@@ -121,7 +94,7 @@ final class Members
                 'member.unresolved',
                 $level,
                 $node->subject(),
-                'the name has no address on this host',
+                (string) $found->error,
                 'publish it in DNS or /etc/hosts, announce an address (postgresql.connect_address), or translate it with the option map',
             );
 
@@ -144,12 +117,8 @@ final class Members
 
             return false;
         }
-        $details = "$node->role, $node->state, answers in " . Text::duration($found->seconds) . ($found->takesTls ? ', takes TLS' : '');
-        if (!in_array($node->state, self::HEALTHY, true)) {
-            $this->report->add('member.state', $level, $node->subject(), $details, 'see its log, and patronictl list');
-        } else {
-            $this->report->ok('member.reachable', $node->subject(), $details . ($node->isExcluded ? ', tagged noloadbalance' : ''));
-        }
+        $this->checkState($node);
+        $this->checkCertificate($node, $mode);
         if (!$node->isLeader()) {
             $this->checkLag($node);
         }
@@ -157,20 +126,58 @@ final class Members
         return true;
     }
 
+    private function checkState(Node $node): void
+    {
+        $details = implode(', ', array_filter([
+            $node->said->role,
+            $node->said->state,
+            'answers in ' . Text::duration($node->found->seconds),
+            $node->found->takesTls ? 'takes TLS' : null,
+            $node->said->isExcluded ? 'tagged noloadbalance' : null,
+        ]));
+        if ($node->said->state === null || in_array($node->said->state, self::HEALTHY, true)) {
+            $this->report->ok('member.reachable', $node->subject(), $details);
+        } else {
+            $level = $node->isLeader() ? Level::Error : Level::Warning;
+            $this->report->add('member.state', $level, $node->subject(), $details, 'see its log, and patronictl list');
+        }
+    }
+
+    private function checkCertificate(Node $node, string $mode): void
+    {
+        $certificate = $node->found->certificate;
+        if ($certificate !== null) {
+            $isChecked = in_array($mode, ['verify-ca', 'verify-full'], true);
+            Expiry::check($node->subject(), $certificate, $isChecked ? Level::Error : Level::Warning, 'renew it (PostgreSQL: ssl_cert_file, then reload)', $this->report);
+        } elseif ($node->found->takesTls && $mode !== 'disable' && extension_loaded('openssl')) {
+            $this->report->add(
+                'tls.handshake',
+                Level::Warning,
+                $node->subject(),
+                'offers TLS, and no connection with it comes about',
+                'see the log of PostgreSQL there, its ssl_min_protocol_version and ssl_ciphers',
+            );
+        }
+    }
+
     private function advice(Node $node): string
     {
         $host = $node->found->endpoint->host;
-        if ($host === 'localhost' || str_starts_with($host, '127.') || $host === '::1') {
-            return 'it announces an address of its own machine only: set postgresql.connect_address in its patroni.yml to one that others can reach (or start PostgreSQL, if it runs here)';
-        }
 
-        return 'start PostgreSQL there, or see to its listen_addresses and the firewall; if it is reached under another address from here (NAT, containers), use the option map';
+        return match (true) {
+            $node->found->isConnected && $node->isLeader() => 'somebody takes connections there and is no PostgreSQL that works: the server is frozen or overloaded, or the port is another\'s; '
+                . 'if its REST API is silent too, Patroni promotes a replica ttl (30 s by default) after it was last heard of; if not, PostgreSQL hangs and Patroni keeps the lock: patronictl failover',
+            $node->found->isConnected => 'somebody takes connections there and is no PostgreSQL that works: the server is frozen or overloaded (see that machine), or the port is another\'s',
+            $host === 'localhost' || str_starts_with($host, '127.') || $host === '::1' => 'start PostgreSQL, if it runs on this machine; if not, it announces an address of its own machine only: '
+                . 'set postgresql.connect_address in its patroni.yml to one that others can reach',
+            default => 'start PostgreSQL there, or see to the machine, to listen_addresses and to the firewall; if it is reached under another address from here (NAT, containers), use the option map',
+        };
     }
 
     private function checkLag(Node $node): void
     {
         $limit = $this->source->bytes('max_lag');
-        if ($node->lag === null) {
+        if ($node->said->lag === null) {
             if ($limit !== null) {
                 $this->report->add(
                     'member.lag',
@@ -180,20 +187,20 @@ final class Members
                     'see whether it streams: patronictl list',
                 );
             }
-        } elseif ($limit !== null && $node->lag > $limit) {
+        } elseif ($limit !== null && $node->said->lag > $limit) {
             $this->report->add(
                 'member.lag',
                 Level::Warning,
                 $node->subject(),
-                'is ' . Text::bytes($node->lag) . ' behind, more than max_lag (' . Text::bytes($limit) . '): it is not read from',
+                'is ' . Text::bytes($node->said->lag) . ' behind, more than max_lag (' . Text::bytes($limit) . '): it is not read from',
                 'see to its disk and network, or raise max_lag',
             );
-        } elseif ($limit === null && $node->lag >= self::LARGE_LAG) {
+        } elseif ($limit === null && $node->said->lag >= self::LARGE_LAG) {
             $this->report->add(
                 'member.lag',
                 Level::Notice,
                 $node->subject(),
-                'is ' . Text::bytes($node->lag) . ' behind, and read from all the same',
+                'is ' . Text::bytes($node->said->lag) . ' behind, and read from all the same',
                 'see to its disk and network; the option max_lag keeps readers away from it',
             );
         }
@@ -203,89 +210,36 @@ final class Members
     private function isReadable(Node $node): bool
     {
         $limit = $this->source->bytes('max_lag');
-        $isSynchronous = in_array($node->role, ['sync_standby', 'quorum_standby'], true);
+        $isSynchronous = in_array($node->said->role, ['sync_standby', 'quorum_standby'], true);
 
-        return in_array($node->state, ['streaming', 'in archive recovery', 'running'], true)
-            && !$node->isExcluded
-            && ($limit === null || $node->lag !== null && $node->lag <= $limit)
+        return in_array($node->said->state, ['streaming', 'in archive recovery', 'running'], true)
+            && !$node->said->isExcluded
+            && ($limit === null || $node->said->lag !== null && $node->said->lag <= $limit)
             && ($isSynchronous || $this->source->option('reader_sync') !== 'on');
     }
 
-    /** @param list<Node> $nodes */
-    private function checkRoles(array $nodes, ?Node $leader, int $readable): void
+    /**
+     * @param list<Announcement> $said
+     * @param list<Node>         $reachable
+     */
+    private function checkReplicas(array $said, array $reachable): void
     {
-        if ($leader === null) {
-            $standby = array_filter($nodes, static fn(Node $node): bool => $node->role === 'standby_leader');
-            if ($standby !== []) {
-                $this->report->add(
-                    'cluster.standby',
-                    Level::Error,
-                    'leader',
-                    'this is a standby cluster: nobody in it takes writes',
-                    'name the sources of the primary cluster, with this one behind it, or promote this one: remove standby_cluster with patronictl edit-config',
-                );
-            } else {
-                $this->report->add(
-                    'cluster.leader',
-                    Level::Error,
-                    'leader',
-                    'nobody leads',
-                    'in a failover wait for ttl (30 s by default); otherwise see patronictl list, and the DCS',
-                );
-            }
+        if (array_filter(array_column($said, 'role')) === []) {
+            // Nobody has said what they are.
+            return;
         }
+        $readable = count(array_filter($reachable, fn(Node $node): bool => !$node->isLeader() && $this->isReadable($node)));
         if ($readable === 0) {
             $what = ($this->source->option('reader_fallback') ?? 'writer') === 'writer' ? 'readers go to the leader' : 'readers fail (reader_fallback=error)';
             $this->report->add(
                 'cluster.replicas',
                 Level::Warning,
                 'replicas',
-                "none can be read from: $what, and nobody could take over",
-                'start a replica, or see above why those that are there do not count (state, noloadbalance, max_lag, reader_sync)',
+                "none can be read from: $what, and it may be that nobody can take over",
+                'start a replica, or see at Members why those that are there do not count (state, noloadbalance, max_lag, reader_sync)',
             );
         } else {
             $this->report->ok('cluster.replicas', 'replicas', "$readable can be read from");
-        }
-    }
-
-    /**
-     * The REST APIs that members announce. One that was among the endpoints has been asked already.
-     *
-     * @param list<Node>   $nodes
-     * @param list<Api>    $apis
-     * @param list<string> $asked
-     */
-    private function checkApis(array $nodes, array $apis, array $asked): void
-    {
-        $known = array_map(static fn(Api $api): ?string => $api->name(), $apis);
-        $exchanges = $subjects = [];
-        foreach ($nodes as $node) {
-            $url = parse_url($node->apiUrl ?? '');
-            if (in_array($node->name, $known, true) || !isset($url['host'], $url['port'])) {
-                continue;
-            }
-            $announced = new Endpoint(trim($url['host'], '[]'), $url['port']);
-            $endpoint = $this->source->route($announced, true);
-            if (in_array((string) $announced, $asked, true) || in_array((string) $endpoint, $asked, true) || !$this->source->allows($endpoint->host, Endpoint::isAddress($endpoint->host) ? $endpoint->host : null)) {
-                continue;
-            }
-            $ip = Names::resolve([$endpoint->host], $this->timeout)[$endpoint->host][0] ?? null;
-            $subjects[] = "$node->name at $endpoint";
-            $tls = Endpoints::tls($this->source, SourceUrl::parse(($url['scheme'] ?? '') === 'https' ? 'patroni+https' : 'patroni', 'x'));
-            $exchanges[] = $ip === null ? null : Http::get($endpoint, $ip, '/patroni', null, $tls, $this->timeout);
-        }
-        Exchanges::run(array_filter($exchanges));
-        foreach ($exchanges as $i => $exchange) {
-            $reason = $exchange instanceof Exchange ? $exchange->error : 'the name has no address on this host';
-            if ($reason !== null) {
-                $this->report->add(
-                    'member.api',
-                    Level::Warning,
-                    $subjects[$i],
-                    "its REST API can't be reached: $reason",
-                    'a new leader is confirmed by its own API: see to restapi.connect_address and the firewall, or list the endpoint in the source string',
-                );
-            }
         }
     }
 }

@@ -4,7 +4,6 @@ declare(strict_types=1);
 
 namespace HaDsn\Console\Doctor;
 
-use HaDsn\Console\Endpoint;
 use HaDsn\Console\Net\Postgres;
 
 /**
@@ -14,27 +13,24 @@ use HaDsn\Console\Net\Postgres;
  */
 final class Node
 {
-    public function __construct(
-        public readonly string $name,
-        public readonly string $role,
-        public readonly string $state,
-        public readonly ?int $lag,
-        public readonly bool $isExcluded,
-        public readonly ?string $apiUrl,
-        public readonly Endpoint $announced,
-        public readonly Postgres $found,
-    ) {}
+    public function __construct(public readonly Announcement $said, public readonly Postgres $found) {}
+
+    public function name(): string
+    {
+        return $this->said->name;
+    }
 
     /** Whether it is said to take writes. */
     public function isLeader(): bool
     {
-        return $this->role === 'leader';
+        return $this->said->isLeader();
     }
 
     public function subject(): string
     {
-        $through = (string) $this->announced === (string) $this->found->endpoint ? '' : " (announced as $this->announced)";
+        $at = (string) $this->found->endpoint;
+        $through = (string) $this->said->address === $at ? '' : " (announced as {$this->said->address})";
 
-        return "$this->name at {$this->found->endpoint}$through";
+        return $this->name() === $at ? $at : "{$this->name()} at $at$through";
     }
 }

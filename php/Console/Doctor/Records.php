@@ -17,44 +17,57 @@ use HaDsn\Console\SourceUrl;
  */
 final class Records
 {
-    /** @return list<Endpoint> */
-    public static function hosts(SourceUrl $url, Source $source, Report $report, float $timeout): array
+    /**
+     * @param list<SourceUrl> $urls
+     *
+     * @return list<list<Endpoint>> in the order of the URLs
+     */
+    public static function hosts(array $urls, Source $source, Report $report, float $timeout): array
     {
-        if ($url->srvName === null) {
-            return $url->endpoints;
-        }
-        $servers = self::servers($source, $report, $timeout);
-        if ($servers === []) {
-            return [];
-        }
+        $names = array_filter(array_map(static fn(SourceUrl $url): ?string => $url->srvName(), $urls));
+        $servers = $names === [] ? [] : self::servers($source, $report, $timeout);
+        $answers = Dns::look(array_values(array_unique($names)), $servers, $timeout);
+
+        return array_map(static function (SourceUrl $url) use ($answers, $servers, $report): array {
+            $name = $url->srvName();
+
+            return $name === null ? $url->endpoints() : (isset($answers[$name]) ? self::judge($name, $answers[$name], $servers, $report) : []);
+        }, $urls);
+    }
+
+    /**
+     * @param list<Endpoint> $servers
+     *
+     * @return list<Endpoint>
+     */
+    private static function judge(string $name, Dns $answer, array $servers, Report $report): array
+    {
         $by = implode(', ', array_map(strval(...), $servers));
-        $answer = Dns::look($url->srvName, $servers, $timeout);
         if ($answer->error !== null) {
             $report->add(
                 'srv.lookup',
                 Level::Error,
-                $url->srvName,
+                $name,
                 "asked $by: $answer->error",
                 'publish SRV records under this name, or name the right DNS server with the option nameserver; docs/srv.md has examples of zones',
             );
 
             return [];
         }
-        $endpoints = array_map(static fn(array $record): Endpoint => $record['endpoint'], $answer->records);
-        if (count($endpoints) === 1 && $endpoints[0]->host === '') {
+        if (count($answer->targets) === 1 && $answer->targets[0]->host === '') {
             $report->add(
                 'srv.refused',
                 Level::Error,
-                $url->srvName,
+                $name,
                 'the record\'s target is ".": the service is not offered here',
                 'name another domain, or publish the hosts',
             );
 
             return [];
         }
-        $report->ok('srv.lookup', $url->srvName, implode(', ', array_map(strval(...), $endpoints)) . " by $by");
+        $report->ok('srv.lookup', $name, implode(', ', array_map(strval(...), $answer->targets)) . " by $by");
 
-        return $endpoints;
+        return $answer->targets;
     }
 
     /** @return list<Endpoint> with addresses */
@@ -76,13 +89,13 @@ final class Records
             return $servers;
         }
         $server = Endpoint::parse($named, 53);
-        $ip = Names::resolve([$server->host], $timeout)[$server->host][0] ?? null;
-        if ($ip === null) {
-            $report->add('srv.nameserver', Level::Error, "nameserver=$named", 'the name has no address', 'write the DNS server\'s address');
+        $addresses = Names::resolve([$server->host], $timeout)[$server->host];
+        if (is_string($addresses)) {
+            $report->add('srv.nameserver', Level::Error, "nameserver=$named", $addresses, 'write the DNS server\'s address');
 
             return [];
         }
 
-        return [new Endpoint($ip, $server->port)];
+        return [new Endpoint($addresses[0], $server->port)];
     }
 }

@@ -91,9 +91,9 @@ final class Report
             'findings' => array_map(static fn(Finding $finding): array => [
                 'id' => $finding->id,
                 'level' => $finding->level->value,
-                'subject' => Text::safe($finding->subject),
-                'message' => Text::safe($finding->message),
-                'advice' => $finding->advice === null ? null : Text::safe($finding->advice),
+                'subject' => self::safe($finding->subject),
+                'message' => self::safe($finding->message),
+                'advice' => $finding->advice === null ? null : self::safe($finding->advice),
             ], $this->findings),
         ]);
     }
@@ -101,14 +101,20 @@ final class Report
     private function entry(Finding $finding, Terminal $terminal, int $width): string
     {
         $indent = str_repeat(' ', 11);
-        $lines = Text::wrap(Text::safe("$finding->subject: $finding->message"), $width - 11);
+        $lines = Text::wrap(self::safe("$finding->subject: $finding->message"), $width - 11);
         if ($finding->advice !== null) {
-            foreach (Text::wrap(Text::safe($finding->advice), $width - 13) as $i => $line) {
+            foreach (Text::wrap(self::safe($finding->advice), $width - 13) as $i => $line) {
                 $lines[] = ($i === 0 ? '→ ' : '  ') . $line;
             }
         }
 
         return '  ' . $terminal->colored(Text::pad($finding->level->value, 7), $finding->level->color()) . '  ' . implode("\n$indent", $lines) . "\n";
+    }
+
+    /** What is to be done may stand at the end of a long text. */
+    private static function safe(string $text): string
+    {
+        return Text::safe($text, Text::LONGEST_MESSAGE);
     }
 
     /** @return array<string, int> */

@@ -66,25 +66,15 @@ final class SharedMemory
         $file = "$directory/hadsn-doctor-" . bin2hex(random_bytes(8));
         [$handle, $warning] = Warnings::collect(static fn() => fopen($file, 'x'));
         if ($handle === false) {
-            return 'a file can\'t be made there: ' . self::reason($warning);
+            return 'a file can\'t be made there: ' . Warnings::reason($warning);
         }
         try {
             [$written, $warning] = Warnings::collect(static fn(): int|false => fwrite($handle, str_repeat("\0", self::NEEDED)));
 
-            return $written === self::NEEDED ? null : 'a file can\'t be written there: ' . ($warning === '' ? 'no space left' : self::reason($warning));
+            return $written === self::NEEDED ? null : 'a file can\'t be written there: ' . ($warning === '' ? 'no space left' : Warnings::reason($warning));
         } finally {
             fclose($handle);
             unlink($file);
         }
-    }
-
-    /** `fopen(…): Failed to open stream: Permission denied` without what everybody knows. */
-    private static function reason(string $warning): string
-    {
-        if (preg_match('/errno=\d+ ([^;]+)/', $warning, $found) === 1) {
-            return lcfirst($found[1]);
-        }
-
-        return lcfirst(Text::line((string) preg_replace('/^.*: /', '', $warning)));
     }
 }

@@ -18,25 +18,29 @@ final class Children
     /**
      * Runs code once for each input.
      *
-     * @param string               $code   without `<?php`; reads JSON from its standard input and writes JSON
-     * @param array<string, mixed> $inputs for JSON; may hold secrets, which nobody sees in a pipe
+     * @param string               $code   without `<?php`; reads JSON from its standard input and writes JSON, a line each time
+     * @param array<mixed>         $inputs for JSON; may hold secrets, which nobody sees in a pipe
      * @param float                $timeout for all of them together, in seconds
      *
-     * @return array<string, mixed> what each has written, with the same keys; null: nothing in time
+     * @return array<list<mixed>> what each has written in time, with the same keys
+     *
+     * @throws Failure if no process can be started
      */
     public static function run(string $code, #[\SensitiveParameter] array $inputs, float $timeout): array
     {
         if ($inputs !== [] && !function_exists('proc_open')) {
-            throw Failure::unusable('the function proc_open() is disabled: allow it on the command line (disable_functions in php.ini)');
+            throw Failure::unwell('the function proc_open() is disabled: allow it on the command line (disable_functions in php.ini)');
         }
         $until = hrtime(true) + (int) ($timeout * 1e9);
         $processes = $pipes = $texts = [];
         try {
             foreach ($inputs as $key => $input) {
                 $command = [PHP_BINARY, '-d', 'display_errors=0', '-d', 'log_errors=0', '-r', $code];
-                $process = proc_open($command, [['pipe', 'r'], ['pipe', 'w'], ['file', '/dev/null', 'w']], $ends);
+                [$process] = Warnings::collect(static function () use ($command, &$ends) {
+                    return proc_open($command, [['pipe', 'r'], ['pipe', 'w'], ['file', '/dev/null', 'w']], $ends);
+                });
                 if (!is_resource($process)) {
-                    throw Failure::unusable(PHP_BINARY . ' can\'t be started a second time: see the limits of processes and memory');
+                    throw Failure::unwell(PHP_BINARY . ' can\'t be started a second time: see the limits of processes and memory');
                 }
                 $processes[] = $process;
                 [, $pipes[$key]] = $ends;
@@ -71,6 +75,10 @@ final class Children
             }
         }
 
-        return array_map(static fn(string $text): mixed => json_decode($text, true), $texts);
+        return array_map(static fn(string $text): array => array_map(
+            static fn(string $line): mixed => json_decode($line, true),
+            // What is behind the last line's end was not written to its own.
+            array_slice(explode("\n", $text), 0, -1),
+        ), $texts);
     }
 }

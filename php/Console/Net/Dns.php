@@ -21,10 +21,10 @@ final class Dns
     private const MOST_LABELS = 128;
 
     /**
-     * @param list<array{priority: int, weight: int, endpoint: Endpoint}> $records
-     * @param string|null                                                 $error   why there are none
+     * @param list<Endpoint> $targets
+     * @param string|null    $error   why there are none
      */
-    private function __construct(public readonly array $records, public readonly ?string $error, public readonly float $seconds) {}
+    private function __construct(public readonly array $targets, public readonly ?string $error) {}
 
     /**
      * The name servers of this host.
@@ -40,49 +40,40 @@ final class Dns
     }
 
     /**
-     * Asks all the servers at once; the first good answer counts.
+     * Asks all the servers for all the names at once; the first good answer counts.
      *
+     * @param list<string>   $names
      * @param list<Endpoint> $servers with addresses
+     *
+     * @return array<string, self>
      */
-    public static function look(string $name, array $servers, float $timeout): self
+    public static function look(array $names, array $servers, float $timeout): array
     {
-        $query = self::query($name);
-        $udp = array_map(static fn(Endpoint $server): Exchange => new Exchange(
-            'udp',
-            $server->host,
-            $server->port,
-            $query,
-            static fn(string $answer): bool => strlen($answer) >= 12 && substr($answer, 0, 2) === substr($query, 0, 2),
-            null,
-            $timeout,
-        ), $servers);
-        Exchanges::run($udp);
-        $tcp = [];
-        foreach ($udp as $i => $exchange) {
-            if ($exchange->error === null && (unpack('n', $exchange->answer, 2)[1] & self::TRUNCATED) !== 0) {
-                $length = static fn(string $answer): int => strlen($answer) < 2 ? PHP_INT_MAX : unpack('n', $answer)[1] + 2;
-                $tcp[] = new Exchange(
-                    'tcp',
-                    $servers[$i]->host,
-                    $servers[$i]->port,
-                    pack('n', strlen($query)) . $query,
-                    static fn(string $answer): bool => strlen($answer) >= $length($answer),
-                    null,
-                    $timeout,
-                );
+        $udp = $tcp = $results = [];
+        foreach ($names as $name) {
+            foreach ($servers as $i => $server) {
+                $query = self::query($name);
+                $isAnswer = static fn(string $answer): bool => strlen($answer) >= 12 && substr($answer, 0, 2) === substr($query, 0, 2);
+                $udp["$i $name"] = new Exchange('udp', $server->host, $server->port, $query, $isAnswer, null, $timeout);
+                $isWhole = static fn(string $answer): bool => strlen($answer) >= 2 && strlen($answer) >= unpack('n', $answer)[1] + 2;
+                $tcp["$i $name"] = new Exchange('tcp', $server->host, $server->port, pack('n', strlen($query)) . $query, $isWhole, null, $timeout);
             }
         }
+        Exchanges::run($udp);
+        $tcp = array_intersect_key($tcp, array_filter($udp, static fn(Exchange $one): bool => $one->error === null && (unpack('n', $one->answer, 2)[1] & self::TRUNCATED) !== 0));
         Exchanges::run($tcp);
-        $result = null;
-        foreach ([...$tcp, ...$udp] as $i => $exchange) {
-            $answer = $i < count($tcp) ? substr($exchange->answer, 2) : $exchange->answer;
-            [$records, $error] = $exchange->error === null ? self::parse($answer) : [[], $exchange->error];
-            if ($result === null || $result->error !== null && $error === null) {
-                $result = new self($records, $error, $exchange->seconds);
+        foreach ($names as $name) {
+            foreach (array_keys($servers) as $i) {
+                $exchange = $tcp["$i $name"] ?? $udp["$i $name"];
+                $answer = isset($tcp["$i $name"]) ? substr($exchange->answer, 2) : $exchange->answer;
+                [$targets, $error] = $exchange->error === null ? self::parse($answer) : [[], $exchange->error];
+                if (!isset($results[$name]) || $results[$name]->error !== null && $error === null) {
+                    $results[$name] = new self($targets, $error);
+                }
             }
         }
 
-        return $result ?? new self([], 'no name server is known: name one with the option nameserver', 0.0);
+        return $results;
     }
 
     private static function query(string $name): string
@@ -96,7 +87,7 @@ final class Dns
         return random_bytes(2) . pack('n5', 0x0100, 1, 0, 0, 1) . "$labels\0" . pack('n2', self::SRV, 1) . "\0" . pack('nnNn', 41, 4096, 0, 0);
     }
 
-    /** @return array{list<array{priority: int, weight: int, endpoint: Endpoint}>, string|null} */
+    /** @return array{list<Endpoint>, string|null} */
     private static function parse(string $message): array
     {
         if (strlen($message) < 12) {
@@ -108,7 +99,7 @@ final class Dns
             return [[], self::RCODES[$code] ?? "rcode $code"];
         }
         $at = 12;
-        $records = [];
+        $targets = [];
         for ($i = 0; $i < $questions; ++$i) {
             self::name($message, $at);
             $at += 4;
@@ -116,20 +107,21 @@ final class Dns
         for ($i = 0; $i < $answers; ++$i) {
             self::name($message, $at);
             if ($at + 10 > strlen($message)) {
-                return [$records, 'the answer is cut off'];
+                return [$targets, 'the answer is cut off'];
             }
             ['type' => $type, 'length' => $length] = unpack('ntype/nclass/Nttl/nlength', $message, $at);
             $at += 10;
             $end = $at + $length;
             if ($type === self::SRV && $length >= 7 && $end <= strlen($message)) {
-                ['priority' => $priority, 'weight' => $weight, 'port' => $port] = unpack('npriority/nweight/nport', $message, $at);
+                // Priority and weight come before the port.
+                $port = unpack('n', $message, $at + 4)[1];
                 $at += 6;
-                $records[] = ['priority' => $priority, 'weight' => $weight, 'endpoint' => new Endpoint(self::name($message, $at), $port)];
+                $targets[] = new Endpoint(self::name($message, $at), $port);
             }
             $at = $end;
         }
 
-        return [$records, $records === [] ? 'the name has no SRV records' : null];
+        return [$targets, $targets === [] ? 'the name has no SRV records' : null];
     }
 
     /** Reads a name, and moves behind it. */

@@ -56,6 +56,7 @@ final class Exchange
      * @param \Closure(string): bool    $isComplete whether an answer is complete
      * @param array<string, mixed>|null $tls        options of the stream context `ssl`; null: no TLS
      * @param float                     $timeout    for all of it, in seconds
+     * @param string|null               $question   asks for TLS, which begins after an answer of a byte that is not complete; null: it begins at once
      */
     public function __construct(
         private readonly string $transport,
@@ -66,9 +67,17 @@ final class Exchange
         private readonly \Closure $isComplete,
         private readonly ?array $tls,
         private readonly float $timeout,
+        private ?string $question = null,
     ) {
         $this->toSend = $request;
         $this->isSecure = $tls === null;
+    }
+
+    /** It is not even begun. */
+    public function refuse(string $reason): void
+    {
+        $this->error = $reason;
+        $this->isDone = true;
     }
 
     public function start(): void
@@ -99,7 +108,7 @@ final class Exchange
 
     public function wantsToWrite(): bool
     {
-        return !$this->isConnected || $this->isSecure && $this->toSend !== '';
+        return !$this->isConnected || ($this->isSecure ? $this->toSend !== '' : ($this->question ?? '') !== '');
     }
 
     /** How many seconds are left. */
@@ -111,7 +120,7 @@ final class Exchange
     /** Does what can be done without waiting. */
     public function advance(): void
     {
-        if (!$this->isConnected && !$this->connect() || !$this->isSecure && !$this->secure()) {
+        if (!$this->isConnected && !$this->connect() || !$this->isSecure && (!$this->isAgreed() || !$this->secure()) || $this->isDone) {
             return;
         }
         if ($this->toSend !== '') {
@@ -127,8 +136,8 @@ final class Exchange
         $within = ' within ' . Text::duration($this->timeout);
         $this->fail(match (true) {
             !$this->isConnected => "no connection$within",
-            !$this->isSecure => "no TLS handshake$within",
-            $this->answer === '' => "connected, and no answer$within",
+            !$this->isSecure && $this->question === null => "no TLS handshake$within",
+            $this->answer === '' => ($this->transport === 'udp' ? '' : 'connected, and ') . "no answer$within",
             default => "the answer was not complete$within",
         });
     }
@@ -148,6 +157,32 @@ final class Exchange
         return true;
     }
 
+    /** Whether TLS may begin: at once, or when the question for it was answered. */
+    private function isAgreed(): bool
+    {
+        if ($this->question === null) {
+            return true;
+        }
+        if ($this->question !== '') {
+            [$stream, $question] = [$this->stream, $this->question];
+            // A few bytes on a new connection: they go at once or not at all.
+            [$written, $reason] = Warnings::collect(static fn(): int|false => fwrite($stream, $question));
+            $this->question = '';
+            if ($written !== strlen($question)) {
+                $this->fail(self::readable($reason));
+            }
+
+            return false;
+        }
+        $this->receive(1);
+        if ($this->isDone || $this->answer === '') {
+            return false;
+        }
+        $this->question = null;
+
+        return true;
+    }
+
     private function secure(): bool
     {
         $stream = $this->stream;
@@ -162,6 +197,9 @@ final class Exchange
             $certificate = stream_context_get_options($stream)['ssl']['peer_certificate'] ?? null;
             $parsed = $certificate === null ? false : openssl_x509_parse($certificate);
             $this->certificate = $parsed === false ? null : $parsed;
+            if ($this->toSend === '') {
+                $this->finish();
+            }
         }
 
         return $result === true;
@@ -179,10 +217,11 @@ final class Exchange
         $this->toSend = substr($bytes, $written);
     }
 
-    private function receive(): void
+    /** @param int<1, max> $most bytes */
+    private function receive(int $most = 65536): void
     {
         $stream = $this->stream;
-        [$bytes, $reason] = Warnings::collect(static fn(): string|false => fread($stream, 65536));
+        [$bytes, $reason] = Warnings::collect(static fn(): string|false => fread($stream, $most));
         if (is_string($bytes)) {
             $this->answer .= $bytes;
         }

@@ -14,11 +14,18 @@ use HaDsn\Console\Warnings;
  */
 final class Exchanges
 {
+    /** More are not made at a time: neither this process nor select(2) has room for any number. */
+    private const MOST = 256;
+
     /** @param array<Exchange> $exchanges */
     public static function run(array $exchanges): void
     {
-        foreach ($exchanges as $exchange) {
-            $exchange->start();
+        foreach (array_values($exchanges) as $i => $exchange) {
+            if ($i < self::MOST) {
+                $exchange->start();
+            } else {
+                $exchange->refuse('not asked: there are more than ' . self::MOST);
+            }
         }
         while (($open = array_filter($exchanges, static fn(Exchange $one): bool => !$one->isDone)) !== []) {
             Interrupt::check();

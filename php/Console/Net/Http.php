@@ -56,7 +56,7 @@ final class Http
         }
         if (strtolower($headers['transfer-encoding'] ?? '') === 'chunked') {
             $body = self::join($body);
-        } elseif (ctype_digit($headers['content-length'] ?? '')) {
+        } elseif (preg_match('/^[0-9]{1,9}$/D', $headers['content-length'] ?? '') === 1) {
             $body = substr($body, 0, (int) $headers['content-length']);
         }
 
@@ -92,9 +92,11 @@ final class Http
     private static function join(string $chunks): string
     {
         $out = '';
-        while (preg_match('/^([0-9A-Fa-f]{1,7})[^\r\n]*\r\n/', $chunks, $found) === 1 && ($size = (int) hexdec($found[1])) > 0) {
-            $out .= substr($chunks, strlen($found[0]), $size);
-            $chunks = substr($chunks, strlen($found[0]) + $size + 2);
+        $at = 0;
+        while (preg_match('/\G([0-9A-Fa-f]{1,7})[^\r\n]*\r\n/', $chunks, $found, 0, $at) === 1 && ($size = (int) hexdec($found[1])) > 0) {
+            $at += strlen($found[0]);
+            $out .= substr($chunks, $at, $size);
+            $at += $size + 2;
         }
 
         return $out;

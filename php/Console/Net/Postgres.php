@@ -15,6 +15,9 @@ final class Postgres
 {
     private const SSL_REQUEST = "\0\0\0\x08\x04\xD2\x16\x2F";
 
+    /** Whether a certificate is good is libpq's decision, at a login. */
+    private const UNCHECKED = ['verify_peer' => false, 'verify_peer_name' => false];
+
     private function __construct(
         public readonly Endpoint $endpoint,
         /** The address that counts: the one that answered, or the first one. */
@@ -23,7 +26,15 @@ final class Postgres
         public readonly ?bool $takesTls,
         /** Why it can't be reached. */
         public readonly ?string $error,
+        /** Whether somebody took the connection. */
+        public readonly bool $isConnected,
         public readonly float $seconds,
+        /**
+         * Its certificate, as openssl_x509_parse() tells it, if that was asked for and TLS came about.
+         *
+         * @var array<string, mixed>|null
+         */
+        public readonly ?array $certificate = null,
     ) {}
 
     public function isReachable(): bool
@@ -34,32 +45,47 @@ final class Postgres
     /**
      * Knocks at all of them, at the same time.
      *
-     * @param array<Endpoint> $endpoints
-     * @param float           $timeout   for names, and once more for connections, in seconds
+     * @param array<Endpoint>                    $endpoints
+     * @param array<string, list<string>|string> $addresses of their hosts, as {@see Names} finds them
+     * @param float                              $timeout   in seconds
+     * @param bool                               $isCurious whether it goes on to TLS, to see the certificate, which is not checked
      *
      * @return array<self> with the same keys
      */
-    public static function knock(array $endpoints, float $timeout): array
+    public static function knock(array $endpoints, array $addresses, float $timeout, bool $isCurious = false): array
     {
-        $addresses = Names::resolve(array_values(array_map(static fn(Endpoint $one): string => $one->host, $endpoints)), $timeout);
-        $exchanges = [];
+        $exchanges = $knocked = [];
         foreach ($endpoints as $key => $endpoint) {
-            foreach ($addresses[$endpoint->host] as $i => $ip) {
-                $exchanges["$key/$i"] = new Exchange('tcp', $ip, $endpoint->port, self::SSL_REQUEST, static fn(string $answer): bool => $answer !== '', null, $timeout);
+            foreach (self::addresses($endpoint, $addresses) as $i => $ip) {
+                $exchanges["$key/$i"] = $isCurious
+                    ? new Exchange('tcp', $ip, $endpoint->port, '', static fn(string $answer): bool => $answer !== '' && $answer !== 'S', self::UNCHECKED, $timeout, self::SSL_REQUEST)
+                    : new Exchange('tcp', $ip, $endpoint->port, self::SSL_REQUEST, static fn(string $answer): bool => $answer !== '', null, $timeout);
             }
         }
         Exchanges::run($exchanges);
-        $knocked = [];
         foreach ($endpoints as $key => $endpoint) {
             $best = null;
-            foreach (array_keys($addresses[$endpoint->host]) as $i) {
+            foreach (array_keys(self::addresses($endpoint, $addresses)) as $i) {
                 $one = self::of($endpoint, $exchanges["$key/$i"]);
                 $best = $best === null || !$best->isReachable() && $one->isReachable() ? $one : $best;
             }
-            $knocked[$key] = $best ?? new self($endpoint, null, null, 'the name has no address', 0.0);
+            $found = $addresses[$endpoint->host] ?? '';
+            $knocked[$key] = $best ?? new self($endpoint, null, null, is_string($found) ? $found : '', false, 0.0);
         }
 
         return $knocked;
+    }
+
+    /**
+     * @param array<string, list<string>|string> $addresses
+     *
+     * @return list<string>
+     */
+    private static function addresses(Endpoint $endpoint, array $addresses): array
+    {
+        $found = $addresses[$endpoint->host] ?? [];
+
+        return is_array($found) ? $found : [];
     }
 
     private static function of(Endpoint $endpoint, Exchange $exchange): self
@@ -69,8 +95,9 @@ final class Postgres
             'N', 'E' => false,
             default => null,
         };
-        $error = $exchange->error ?? ($takesTls === null ? 'whoever listens there is not PostgreSQL' : null);
+        // Whether TLS came about then is another question.
+        $error = $takesTls === null ? $exchange->error ?? 'whoever listens there is not PostgreSQL' : null;
 
-        return new self($endpoint, $exchange->ip, $error === null ? $takesTls : null, $error, $exchange->seconds);
+        return new self($endpoint, $exchange->ip, $takesTls, $error, $exchange->isConnected, $exchange->seconds, $exchange->certificate);
     }
 }

@@ -32,12 +32,13 @@ final class Certificates
     /**
      * Makes NAME.pem and NAME.key, and returns the first.
      *
-     * @param string $names as OpenSSL writes a subjectAltName
+     * @param string $names as OpenSSL writes a subjectAltName; without any the certificate has only a common name, NAME
      */
     public function issue(string $name, string $names, int $days): string
     {
         $file = "$this->directory/$name";
-        file_put_contents("$file.cnf", "[req]\ndistinguished_name=dn\n[dn]\n[leaf]\nbasicConstraints=CA:FALSE\nsubjectAltName=$names\nextendedKeyUsage=serverAuth\n");
+        $alternatives = $names === '' ? '' : "subjectAltName=$names\n";
+        file_put_contents("$file.cnf", "[req]\ndistinguished_name=dn\n[dn]\n[leaf]\nbasicConstraints=CA:FALSE\n{$alternatives}extendedKeyUsage=serverAuth\n");
         $key = self::key();
         $options = ['config' => "$file.cnf", 'x509_extensions' => 'leaf', 'digest_alg' => 'sha256'];
         $request = openssl_csr_new(['commonName' => $name], $key, $options);

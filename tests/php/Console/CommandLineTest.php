@@ -69,6 +69,7 @@ final class CommandLineTest extends ConsoleTestCase
         yield 'a misspelt command' => [['statsu'], 'unknown command "statsu": did you mean status?'];
         yield 'an unknown option' => [['status', '--jsno'], 'unknown option "--jsno": did you mean --json?'];
         yield 'an unknown option with a secret' => [['status', '--pasword=hunter2'], 'unknown option "--pasword";'];
+        yield 'the same before the command' => [['--pasword', 'hunter2', 'status'], 'unknown option "--pasword"; '];
         yield 'an option of another command' => [['status', '--interval=1s'], 'unknown option "--interval"'];
         yield 'no value' => [['status', '--cluster'], 'option --cluster: needs a value: --cluster=NAME'];
         yield 'a value too many' => [['status', '--json=yes'], 'option --json: takes no value'];
@@ -83,19 +84,22 @@ final class CommandLineTest extends ConsoleTestCase
         yield 'a secret without its string' => [['dsn', 'writer', '--show-password'], 'option --show-password: belongs to --conninfo'];
         yield 'a bad source' => [['status', '--source=patroni://a/app?poll=5'], 'option poll: "5"'];
         yield 'a bad cluster' => [['status', '--cluster=A'], 'cluster "A"'];
-        yield 'no such file' => [['status', '--password-file=/no/such/file'], 'file "/no/such/file": can\'t be read'];
+        yield 'no such file' => [['status', '--password-file=/no/such/file'], 'file "/no/such/file": can\'t be read: no such file or directory'];
         yield 'nothing configured' => [['status', '--cluster=orders'], 'cluster "orders": no source is configured'];
     }
 
-    public function testWithoutTheExtensionItSaysHowToLoadIt(): void
+    public function testWithoutTheExtensionItSaysHowToLoadItAndWhatWorksAllTheSame(): void
     {
-        $outcome = (new Process([...Php::command([], false), self::PROGRAM, 'status']))->wait(30.0);
+        foreach (['status', 'watch', 'dsn', 'forget', 'bench'] as $command) {
+            $outcome = self::hadsnWithoutExtension([$command]);
 
-        self::assertSame([2, ''], [$outcome->exitCode, $outcome->stdout]);
-        self::assertStringContainsString('the extension hadsn is not loaded: write `extension=hadsn` into ', $outcome->stderr);
-        self::assertStringContainsString('php -d extension=', $outcome->stderr);
-        self::assertSame(0, (new Process([...Php::command([], false), self::PROGRAM, '--help']))->wait(30.0)->exitCode);
-        self::assertStringContainsString('extension not loaded', (new Process([...Php::command([], false), self::PROGRAM, '--version']))->wait(30.0)->stdout);
+            self::assertSame([2, ''], [$outcome->exitCode, $outcome->stdout]);
+            self::assertStringContainsString('the extension hadsn is not loaded: write `extension=hadsn` into ', $outcome->stderr);
+            self::assertStringContainsString('php -d extension=', $outcome->stderr);
+            self::assertStringContainsString('there is hadsn doctor', $outcome->stderr);
+            self::assertSame(0, self::hadsnWithoutExtension([$command, '--help'])->exitCode);
+        }
+        self::assertStringContainsString('extension not loaded', self::hadsnWithoutExtension(['--version'])->stdout);
     }
 
     public function testTheSourceComesFromWhereTheExtensionFindsIt(): void
@@ -153,6 +157,53 @@ final class CommandLineTest extends ConsoleTestCase
         $outcome = (new Process(['/bin/sh', '-c', "$command | head -n 1"]))->wait(30.0);
 
         self::assertSame('', $outcome->stderr);
+    }
+
+    public function testAResultThatCannotBeWrittenIsNoSuccess(): void
+    {
+        $source = self::url($this->cluster(...$this->reachable()));
+        $command = implode(' ', array_map(escapeshellarg(...), [...Php::command(), self::PROGRAM, 'status', "--source=$source"]));
+
+        $outcome = (new Process(['/bin/sh', '-c', "$command > /dev/full"]))->wait(30.0);
+
+        self::assertSame([1, "hadsn: the result can't be written: no space left on device\n"], [$outcome->exitCode, $outcome->stderr]);
+    }
+
+    public function testWhereTheLocaleIsNotUtf8EveryTextIsAscii(): void
+    {
+        $env = ['HADSN_URL' => self::url($this->cluster(...$this->reachable()), database: 'caf%C3%A9')];
+        foreach ([['LC_ALL' => 'C'], ['LC_ALL' => '', 'LC_CTYPE' => 'de_DE.ISO-8859-1'], ['LC_ALL' => '', 'LANG' => '']] as $locale) {
+            foreach ([['--help'], ['doctor', '--help'], ['status'], ['doctor'], ['statüs']] as $words) {
+                $outcome = self::hadsn($words, $locale + $env);
+
+                self::assertMatchesRegularExpression('/^[\n\x20-\x7E]+$/D', $outcome->stdout . $outcome->stderr, implode(' ', $words));
+            }
+        }
+        self::assertStringContainsString("\n           > ", self::hadsn(['doctor'], ['LC_ALL' => 'C'] + $env)->stdout);
+        // What a program reads is the same everywhere.
+        self::assertStringContainsString('café', self::hadsn(['dsn', 'reader'], ['LC_ALL' => 'C'] + $env)->stdout);
+    }
+
+    public function testAFaultOfItsOwnShowsNoArguments(): void
+    {
+        $patroni = $this->cluster(...$this->reachable());
+        $outcome = self::hadsn(['status', "--source=patroni://u:hunter2@{$patroni->address()}/app"], [], ['disable_functions' => 'hrtime']);
+
+        self::assertSame([3, ''], [$outcome->exitCode, $outcome->stdout]);
+        self::assertMatchesRegularExpression('/^hadsn: a fault of its own, please report it: Error in \w+\.php:\d+: .*hrtime.*\n$/D', $outcome->stderr);
+    }
+
+    public function testAPasswordMayComeThroughAPipe(): void
+    {
+        $env = ['HADSN_URL' => self::url($this->cluster(...$this->reachable()))];
+        $command = [...Php::command(), self::PROGRAM, 'dsn', 'reader', '--conninfo', '--show-password', '--user=app', '--password-file=/dev/stdin'];
+
+        $outcome = (new Process($command, $env, "hunter2\n"))->wait(30.0);
+
+        self::assertStringContainsString('password=hunter2', $outcome->stdout, $outcome->stderr);
+        $shell = implode(' ', array_map(escapeshellarg(...), array_slice($command, 0, -1))) . ' --password-file=<(echo hunter3)';
+        self::assertStringContainsString('password=hunter3', (new Process(['/bin/bash', '-c', $shell], $env))->wait(30.0)->stdout);
+        self::assertStringContainsString(': is a directory', self::hadsn(['status', '--password-file=/tmp'], $env)->stderr);
     }
 
     public function testForgetSaysWhoLeadsNow(): void

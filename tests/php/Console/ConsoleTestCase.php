@@ -55,7 +55,18 @@ abstract class ConsoleTestCase extends UnitTestCase
      */
     protected static function start(array $words, array $env = [], array $ini = []): Process
     {
-        return new Process([...Php::command($ini), self::PROGRAM, ...$words], $env);
+        return new Process([...Php::command($ini), self::PROGRAM, ...$words], $env + ['LC_ALL' => 'C.UTF-8']);
+    }
+
+    /**
+     * Where the extension is not loaded.
+     *
+     * @param list<string>          $words
+     * @param array<string, string> $env
+     */
+    protected static function hadsnWithoutExtension(array $words, array $env = []): Outcome
+    {
+        return (new Process([...Php::command([], false), self::PROGRAM, ...$words], $env + ['LC_ALL' => 'C.UTF-8']))->wait(30.0);
     }
 
     /**
@@ -68,13 +79,17 @@ abstract class ConsoleTestCase extends UnitTestCase
     {
         $command = implode(' ', array_map(escapeshellarg(...), [...Php::command(), self::PROGRAM, ...$words]));
 
-        return new Process(['script', '-qefc', "stty cols 100 rows 20; exec $command", '/dev/null'], $env + ['TERM' => 'xterm']);
+        return new Process(['script', '-qefc', "stty cols 100 rows 20; exec $command", '/dev/null'], $env + ['TERM' => 'xterm', 'LC_ALL' => 'C.UTF-8']);
     }
 
-    /** Starts something that answers like a PostgreSQL server that nobody can log in to. */
-    protected function server(string $answer = 'N'): FakePostgres
+    /**
+     * Starts something that answers like a PostgreSQL server that nobody can log in to.
+     *
+     * @param string|null $certificate as {@see FakePostgres} takes it
+     */
+    protected function server(string $answer = 'N', ?string $certificate = null): FakePostgres
     {
-        return $this->servers[] = new FakePostgres($answer);
+        return $this->servers[] = new FakePostgres($answer, $certificate);
     }
 
     /**
@@ -85,5 +100,23 @@ abstract class ConsoleTestCase extends UnitTestCase
     protected function reachable(): array
     {
         return [$this->server()->asMember(Nodes::leader()), $this->server()->asMember(Nodes::replica())];
+    }
+
+    /** @return list<array{id: string, level: string, subject: string, message: string, advice: string|null}> */
+    protected static function find(Outcome $outcome, string $id): array
+    {
+        return array_values(array_filter($outcome->json()['findings'], static fn(array $finding): bool => $finding['id'] === $id));
+    }
+
+    protected static function assertFound(Outcome $outcome, string $id, string $level, string $message = '', string $subject = ''): void
+    {
+        foreach (self::find($outcome, $id) as $finding) {
+            if ($finding['level'] === $level && str_contains($finding['message'], $message) && str_contains($finding['subject'], $subject)) {
+                self::assertTrue(true);
+
+                return;
+            }
+        }
+        self::fail("no finding $id, $level, $subject: $message\n$outcome->stdout");
     }
 }

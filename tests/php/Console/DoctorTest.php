@@ -163,7 +163,8 @@ final class DoctorTest extends ConsoleTestCase
 
         self::assertFound($outcome, 'member.unreachable', 'error', 'connection refused', "pg1 at 127.0.0.1:$port");
         self::assertFound($outcome, 'member.unreachable', 'warning', 'connected, and no answer within 1.5 s', "pg2 at 127.0.0.1:$frozenPort");
-        self::assertFound($outcome, 'member.unresolved', 'warning', 'the name has no address on this host', 'pg3 at no-such-host.invalid:5432');
+        self::assertStringContainsString('frozen or overloaded', self::find($outcome, 'member.unreachable')[1]['advice']);
+        self::assertFound($outcome, 'member.unresolved', 'warning', 'the name has no address (name or service not known)', 'pg3 at no-such-host.invalid:5432');
         self::assertFound($outcome, 'member.unreachable', 'warning', 'whoever listens there is not PostgreSQL', 'pg4');
         self::assertFound($outcome, 'member.state', 'warning', 'creating replica', 'pg5');
         self::assertFound($outcome, 'member.address', 'warning', 'announces no address that can be used (state starting)', 'pg6');
@@ -218,7 +219,7 @@ final class DoctorTest extends ConsoleTestCase
         $outcome = $this->doctor("patroni+https://$all/app?patroni_cafile={$authority->file()}");
 
         self::assertFound($outcome, 'tls.certificate', 'ok', 'verified, good until 20', $good->address());
-        self::assertFound($outcome, 'tls.expiry', 'warning', 'the certificate ends in 4 days', $ending->address());
+        self::assertFound($outcome, 'tls.expiry', 'warning', 'the certificate ends in ', $ending->address());
         self::assertFound($outcome, 'tls.endpoint', 'error', 'not for 127.0.0.1', $wrong->address());
         self::assertFound($outcome, 'tls.endpoint', 'error', 'TLS: the certificate ', $foreign->address());
         self::assertFound($outcome, 'endpoint.silent', 'warning', 'no TLS handshake within 1.5 s', $plain->address());
@@ -246,6 +247,81 @@ final class DoctorTest extends ConsoleTestCase
         self::assertFound($outcome, 'clock.differs', 'warning', 'its clock is 60 min behind this host\'s', $early->address());
         self::assertFound($outcome, 'clock.differs', 'warning', 'ahead of this host\'s', $late->address());
         self::assertSame(1, $outcome->exitCode);
+    }
+
+    public function testACertificateWithoutNamesIsRefusedAsTheExtensionRefusesIt(): void
+    {
+        $authority = new Certificates($this->directory->path);
+        $old = $this->patroni($this->healthy(), $authority->issue('localhost', '', 200));
+
+        $outcome = $this->doctor("patroni+https://{$old->address('localhost')}/app?patroni_cafile={$authority->file()}");
+
+        self::assertFound($outcome, 'cluster.discovery', 'error');
+        self::assertFound($outcome, 'tls.endpoint', 'error', 'TLS: ', $old->address('localhost'));
+    }
+
+    public function testCertificatesOfDatabaseServersThatEndAreFound(): void
+    {
+        $authority = new Certificates($this->directory->path);
+        $server = fn(string $name, int $days): FakePostgres => $this->server('S', $authority->issue($name, 'IP:127.0.0.1', $days));
+        $patroni = $this->cluster(
+            $server('good', 200)->asMember(Nodes::leader()),
+            $server('ending', 5)->asMember(Nodes::replica('pg2')),
+            $server('ended', 0)->asMember(Nodes::replica('pg3')),
+            $this->server('S')->asMember(Nodes::replica('pg4')),
+        );
+
+        $loose = $this->doctor(self::url($patroni));
+        $strict = $this->doctor(self::url($patroni, "sslmode=verify-full&sslrootcert={$authority->file()}"));
+
+        self::assertCount(2, self::find($loose, 'tls.expiry'));
+        self::assertFound($loose, 'tls.expiry', 'warning', 'the certificate ends in ', 'pg2 at 127.0.0.1');
+        self::assertFound($loose, 'tls.expiry', 'warning', 'the certificate has ended on ', 'pg3 at 127.0.0.1');
+        self::assertFound($strict, 'tls.expiry', 'error', 'the certificate has ended on ', 'pg3 at 127.0.0.1');
+        self::assertFound($loose, 'tls.handshake', 'warning', 'no connection with it comes about', 'pg4 at 127.0.0.1');
+    }
+
+    public function testFilesOfCertificatesThatEndAreFound(): void
+    {
+        $authority = new Certificates($this->directory->path);
+        $ended = $authority->issue('ended', 'IP:127.0.0.1', 0);
+        $ending = $authority->issue('ending', 'IP:127.0.0.1', 5);
+        $chain = $this->directory->write('chain.pem', file_get_contents($ending) . file_get_contents($authority->file()));
+        $both = $this->directory->write('both.pem', file_get_contents($ended) . file_get_contents($authority->file()));
+
+        $outcome = $this->doctor('patroni+https://' . self::deadAddress() . "/app?sslcert=$chain&sslrootcert=$both&patroni_cert=$ended&patroni_key={$this->directory->path}/ended.key&patroni_cafile=$ended");
+
+        self::assertFound($outcome, 'tls.expiry', 'warning', 'the certificate ends in ', "sslcert=$chain");
+        self::assertFound($outcome, 'tls.expiry', 'error', 'the certificate has ended on ', "patroni_cert=$ended");
+        self::assertFound($outcome, 'tls.expiry', 'error', 'the certificate has ended on ', "patroni_cafile=$ended");
+        self::assertCount(3, self::find($outcome, 'tls.expiry'), 'another authority in that file is good');
+    }
+
+    public function testADcsThatHangsIsTold(): void
+    {
+        $patroni = $this->patroni(Answer::silence());
+        $own = Answer::json(['role' => 'replica', 'state' => 'running', 'patroni' => ['version' => '4.1.5', 'scope' => 'app', 'name' => 'pg1']]);
+        // GET /cluster goes first.
+        $patroni->answersInTurn(Answer::silence(), $own, Answer::silence());
+
+        $outcome = $this->doctor(self::url($patroni));
+
+        self::assertFound($outcome, 'endpoint.dcs', 'warning', 'pg1, replica, running: answers GET /patroni, and GET /cluster not: connected, and no answer within 1.5 s', $patroni->address());
+        self::assertStringContainsString('etcd', self::find($outcome, 'endpoint.dcs')[0]['advice']);
+        self::assertSame([], self::find($outcome, 'endpoint.silent'));
+    }
+
+    public function testAnEntryOfMapThatNamesOnlyAHostKeepsThePortOfTheApi(): void
+    {
+        $server = $this->server();
+        $dead = self::deadAddress();
+        $api = (int) explode(':', $dead)[1];
+        $patroni = $this->cluster(Nodes::leader('pg1', 'DB1.example.test', ['api_url' => "http://db1.example.test:$api/patroni"]));
+
+        $outcome = $this->doctor(self::url($patroni, "map=db1.example.test.=127.0.0.1:$server->port"));
+
+        self::assertFound($outcome, 'member.reachable', 'ok', '', "pg1 at 127.0.0.1:$server->port");
+        self::assertFound($outcome, 'member.api', 'warning', 'connection refused', "pg1 at $dead");
     }
 
     public function testSrvRecordsAreLookedUp(): void
@@ -311,6 +387,12 @@ final class DoctorTest extends ConsoleTestCase
         self::assertFound(self::hadsn($words, ['HADSN_URL_FILE' => $file]), 'configuration.secret', 'warning', 'everybody on this machine may read it', $file);
         chmod($file, 0640);
         self::assertSame([], self::find(self::hadsn($words, ['HADSN_URL_FILE' => $file]), 'configuration.secret'));
+        // A php.ini is readable for everybody unless somebody has seen to it.
+        $ini = $this->directory->write('hadsn.ini', "; comment\nhadsn.url = \"$url\"\n");
+        chmod($ini, 0644);
+        self::assertFound(self::hadsn($words, ['PHP_INI_SCAN_DIR' => ":{$this->directory->path}"]), 'configuration.secret', 'warning', 'everybody on this machine may read it', $ini);
+        chmod($ini, 0640);
+        self::assertSame([], self::find(self::hadsn($words, ['PHP_INI_SCAN_DIR' => ":{$this->directory->path}"]), 'configuration.secret'));
     }
 
     public function testAWrongConfigurationIsAnErrorAndTheRestIsCheckedAllTheSame(): void
@@ -322,6 +404,43 @@ final class DoctorTest extends ConsoleTestCase
             self::assertFound($outcome, 'configuration.source', 'error');
             self::assertFound($outcome, 'shm.usable', 'ok');
         }
+    }
+
+    public function testItEndsSoonHoweverManySourcesAreSilent(): void
+    {
+        $frozen = stream_socket_server('tcp://127.0.0.1:0');
+        $address = (string) stream_socket_get_name($frozen, false);
+        $hole = stream_socket_server('udp://127.0.0.1:0', $code, $reason, STREAM_SERVER_BIND);
+        $url = "patroni+srv://a.example.test/app?nameserver=" . stream_socket_get_name($hole, false) . ' patroni+srv://b.example.test'
+            . str_repeat(" patroni+https://$address patroni://$address", 5);
+
+        $outcome = $this->doctor($url);
+
+        self::assertLessThan(10.0, $outcome->json()['seconds']);
+        self::assertFound($outcome, 'srv.lookup', 'error', ': no answer within 1.5 s', '_patroni._tcp.a.example.test');
+        self::assertFound($outcome, 'srv.lookup', 'error', ': no answer within 1.5 s', '_patroni._tcp.b.example.test');
+        self::assertCount(10, self::find($outcome, 'endpoint.silent'));
+        self::assertCount(10, self::find($outcome, 'endpoint.none'));
+    }
+
+    public function testAnAnswerOfAMillionTinyChunksDoesNotHoldItUp(): void
+    {
+        $patroni = $this->patroni(Answer::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" . str_repeat("1\r\nx\r\n", 170_000) . "0\r\n\r\n"));
+
+        $outcome = $this->doctor(self::url($patroni));
+
+        self::assertFound($outcome, 'endpoint.nonsense', 'warning', 'not a description of a cluster');
+        self::assertLessThan(self::SOON, $outcome->json()['seconds']);
+    }
+
+    public function testNothingOfALongFindingIsCutOff(): void
+    {
+        $dead = array_map(static fn(): string => self::deadAddress(), range(1, 12));
+        $frozen = stream_socket_server('tcp://127.0.0.1:0');
+        $leader = Nodes::leader('pg1', '127.0.0.1', ['port' => (int) explode(':', (string) stream_socket_get_name($frozen, false))[1]]);
+
+        self::assertFound($this->doctor(self::url($dead)), 'cluster.discovery', 'error', "{$dead[11]}: connection refused");
+        self::assertStringEndsWith('patronictl failover', self::find($this->doctor(self::url($this->cluster($leader))), 'member.unreachable')[0]['advice']);
     }
 
     public function testItEndsSoonHoweverManyAreSilent(): void
@@ -351,6 +470,17 @@ final class DoctorTest extends ConsoleTestCase
         $outcome = $this->doctor(self::url($this->cluster($this->server()->asMember(Nodes::leader(more: ['api_url' => "http://$dead/patroni"])))));
 
         self::assertFound($outcome, 'member.api', 'warning', 'its REST API can\'t be reached: connection refused', "pg1 at $dead");
+    }
+
+    public function testWherePhpMayStartNoProcessTheRestIsChecked(): void
+    {
+        $patroni = $this->cluster(...[...$this->reachable(), Nodes::replica('pg3', 'localhost')]);
+
+        $outcome = self::hadsn(['doctor', '--json', '--user=app'], ['HADSN_URL' => self::url($patroni)], ['disable_functions' => 'proc_open']);
+
+        self::assertFound($outcome, 'member.reachable', 'ok', 'leader, running', 'pg1');
+        self::assertFound($outcome, 'member.unresolved', 'warning', 'proc_open() is disabled', 'pg3');
+        self::assertFound($outcome, 'login.skipped', 'warning', 'proc_open() is disabled');
     }
 
     public function testCtrlCEndsItAtOnce(): void
@@ -387,23 +517,5 @@ final class DoctorTest extends ConsoleTestCase
     private function doctor(string $url, string ...$words): Outcome
     {
         return self::hadsn(['doctor', '--json', "--fpm-pool={$this->pool()}", ...$words], ['HADSN_URL' => $url]);
-    }
-
-    /** @return list<array{id: string, level: string, subject: string, message: string, advice: string|null}> */
-    private static function find(Outcome $outcome, string $id): array
-    {
-        return array_values(array_filter($outcome->json()['findings'], static fn(array $finding): bool => $finding['id'] === $id));
-    }
-
-    private static function assertFound(Outcome $outcome, string $id, string $level, string $message = '', string $subject = ''): void
-    {
-        foreach (self::find($outcome, $id) as $finding) {
-            if ($finding['level'] === $level && str_contains($finding['message'], $message) && str_contains($finding['subject'], $subject)) {
-                self::assertTrue(true);
-
-                return;
-            }
-        }
-        self::fail("no finding $id, $level, $subject: $message\n$outcome->stdout");
     }
 }

@@ -6,6 +6,8 @@ namespace HaDsn\Tests\Console;
 
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\Nodes;
+use HaDsn\Tests\Support\Php;
+use HaDsn\Tests\Support\Process;
 
 /**
  * `hadsn status` and `hadsn watch`.
@@ -22,7 +24,7 @@ final class StatusTest extends ConsoleTestCase
 
         self::assertSame([0, ''], [$outcome->exitCode, $outcome->stderr]);
         [$head, , $titles, $first, $second, $third] = explode("\n", $outcome->stdout);
-        self::assertMatchesRegularExpression("~^cluster default, leader pg1, seen \S+ \S+ ago by patroni://{$patroni->address()}/app$~", $head);
+        self::assertMatchesRegularExpression("~^cluster default, leader pg1, seen \S+ \S+ ago by patroni {$patroni->address()}$~", $head);
         self::assertMatchesRegularExpression('/^MEMBER +ROLE +STATE +LAG +TL +ADDRESS +REACHABLE$/', $titles);
         self::assertMatchesRegularExpression("/^pg1     leader   running          -   3  127\.0\.0\.1:{$leader['port']} +yes, /", $first);
         self::assertMatchesRegularExpression("/^pg2     replica  streaming      0 B   3  127\.0\.0\.1:{$replica['port']} +yes, /", $second);
@@ -39,8 +41,9 @@ final class StatusTest extends ConsoleTestCase
 
         $json = self::hadsn(['status', '--json'], ['HADSN_URL' => self::url($patroni)])->json();
 
-        self::assertSame(['cluster', 'leader', 'timeline', 'source', 'age', 'error', 'members'], array_keys($json));
+        self::assertSame(['cluster', 'leader', 'timeline', 'source', 'answered_by', 'age', 'error', 'members'], array_keys($json));
         self::assertSame(['pg1', 3, null], [$json['leader'], $json['timeline'], $json['error']]);
+        self::assertSame([self::url($patroni), "patroni {$patroni->address()}"], [$json['source'], $json['answered_by']]);
         self::assertIsFloat($json['age']);
         self::assertSame([
             'name' => 'pg2', 'role' => 'replica', 'state' => 'streaming', 'lag' => null, 'timeline' => 3, 'host' => '127.0.0.1',
@@ -87,6 +90,79 @@ final class StatusTest extends ConsoleTestCase
         self::assertStringContainsString('str\reaming', $outcome->stdout);
         $doctor = self::hadsn(['doctor'], ['HADSN_URL' => self::url($patroni)]);
         self::assertDoesNotMatchRegularExpression('/[\x00-\x09\x0B-\x1F\x7F]|\x{202E}|\x{9B}/u', $doctor->stdout);
+        // JSON holds it all the same, and is harmless itself.
+        $json = self::hadsn(['status', '--json'], ['HADSN_URL' => self::url($this->cluster(Nodes::leader("pg\e[2J\u{202E}\u{9B}1\x7F")))]);
+        self::assertMatchesRegularExpression('/^[\n\x20-\x7E]+$/D', $json->stdout);
+        self::assertSame("pg\e[2J\u{202E}\u{9B}1\x7F", $json->json()['leader']);
+    }
+
+    public function testNamesOfTheWorldAreShownAndAligned(): void
+    {
+        $patroni = $this->cluster(Nodes::leader('köln-東京'), Nodes::replica("pg2\u{AD}", more: ['state' => "e\u{200D}é"]));
+        $env = ['HADSN_URL' => self::url($patroni)];
+
+        $lines = explode("\n", self::hadsn(['status'], $env)->stdout);
+        $ascii = explode("\n", self::hadsn(['status'], $env + ['LC_ALL' => 'POSIX'])->stdout);
+
+        self::assertStringStartsWith('köln-東京  leader', $lines[3]);
+        self::assertStringStartsWith('pg2\u{AD}  replica  e\u{200D}é', $lines[4]);
+        // Where the terminal does not know them they are as many question marks.
+        self::assertStringStartsWith('k?ln-????  leader', $ascii[3]);
+        self::assertMatchesRegularExpression('/^[\n\x20-\x7E]+$/D', implode("\n", $ascii));
+        self::assertSame(strpos($ascii[2], 'ROLE'), strpos($ascii[3], 'leader'));
+    }
+
+    public function testOfAThousandMembersItAsksAsManyAsItCan(): void
+    {
+        $members = [Nodes::leader()];
+        for ($i = 2; $i <= 1500; ++$i) {
+            $members[] = Nodes::replica("pg$i", '127.0.3.' . $i % 250, ['port' => 1024 + $i]);
+        }
+        $env = ['HADSN_URL' => self::url($this->cluster(...$members))];
+
+        $json = self::hadsn(['status', '--json'], $env)->json();
+
+        self::assertCount(1500, $json['members']);
+        self::assertSame('connection refused', $json['members'][0]['reason']);
+        self::assertSame('not asked: there are more than 256', $json['members'][1499]['reason']);
+        self::assertLessThan(30.0, self::seconds(static fn() => self::hadsn(['doctor', '--user=app'], $env)));
+    }
+
+    public function testMembersThatAreNotAllowedAreNotConnectedTo(): void
+    {
+        $server = $this->server();
+        $patroni = $this->cluster(Nodes::leader(), $server->asMember(Nodes::replica()));
+        $url = self::url($patroni, 'allow_hosts=127.0.2.0/24');
+
+        $json = self::hadsn(['status', '--json'], ['HADSN_URL' => $url])->json();
+        self::hadsn(['doctor'], ['HADSN_URL' => $url]);
+
+        self::assertSame([false, 'is outside allow_hosts'], [$json['members'][1]['reachable'], $json['members'][1]['reason']]);
+        self::assertFalse($server->wasAsked());
+        self::hadsn(['status'], ['HADSN_URL' => self::url($patroni)]);
+        self::assertTrue($server->wasAsked());
+    }
+
+    public function testALeaderThatHadsnDoesNotBelieveIsNoneAndItSaysWhy(): void
+    {
+        $patroni = $this->patroni(Answer::json([]));
+        $api = ['api_url' => "http://{$patroni->address()}/patroni"];
+        $patroni->answers(Answer::json([
+            'scope' => 'app', 'role' => 'replica', 'state' => 'running', 'timeline' => 3, 'patroni' => ['name' => 'pg1', 'scope' => 'app'],
+            'members' => [Nodes::leader(more: $api), Nodes::replica(more: $api)],
+        ]));
+        $env = ['HADSN_URL' => self::url($patroni)];
+        $why = 'patroni ' . $patroni->address() . ' answers: "pg1" is named the leader, and by its own word it is a "replica" in state "running"';
+
+        $outcome = self::hadsn(['status'], $env);
+        $json = self::hadsn(['status', '--json'], $env)->json();
+        $findings = self::hadsn(['doctor', '--json'], $env)->json()['findings'];
+
+        self::assertSame(1, $outcome->exitCode);
+        self::assertMatchesRegularExpression('~^cluster default, no leader, seen .+\n' . preg_quote($why, '~') . '\n\nMEMBER~', $outcome->stdout);
+        self::assertSame([null, $why], [$json['leader'], $json['error']]);
+        $leader = array_values(array_filter($findings, static fn(array $finding): bool => $finding['id'] === 'cluster.leader'));
+        self::assertSame(["error", "nobody leads that hadsn believes: $why"], [$leader[0]['level'], $leader[0]['message']]);
     }
 
     public function testWithoutALeaderItShowsTheOthersAndEndsWithOne(): void
@@ -152,8 +228,32 @@ final class StatusTest extends ConsoleTestCase
         $outcome = $watch->wait(20.0);
 
         self::assertSame(0, $outcome->exitCode);
-        self::assertStringContainsString("\e[?25l", $outcome->stdout);
-        self::assertMatchesRegularExpression('/\e\[\?25h\s*$/', $outcome->stdout, 'the cursor is shown again, last of all');
+        self::assertDoesNotMatchRegularExpression('/\e\[\?/', $outcome->stdout, 'nothing has to be restored, not even after SIGKILL');
+        self::assertMatchesRegularExpression('/\^C\r\n$/', $outcome->stdout, 'the prompt comes in a line of its own');
+    }
+
+    public function testWatchDrawsAnewWhenTheTerminalIsResized(): void
+    {
+        $source = self::url($this->cluster(...$this->reachable()));
+        $program = implode(' ', array_map(escapeshellarg(...), [...Php::command(), self::PROGRAM, 'watch', '--interval=60s', "--source=$source"]));
+        // The terminal becomes narrow while watch waits for its next look.
+        $watch = new Process(
+            ['script', '-qefc', "stty cols 100 rows 20; (read go; stty cols 30) </dev/tty & exec $program", '/dev/null'],
+            ['TERM' => 'xterm', 'LC_ALL' => 'C.UTF-8'],
+        );
+        $watch->waitFor('/REACHABLE/', 20.0);
+
+        $watch->type("go\n");
+        $watch->waitFor('/\e\[H\e\[2J/', 20.0);
+        $watch->waitFor('/\e\[2J.*pg2.*\e\[J/s', 20.0);
+        $watch->type("\x03");
+        $outcome = $watch->wait(20.0);
+
+        self::assertSame(0, $outcome->exitCode);
+        $picture = explode("\e[2J", $outcome->stdout)[1];
+        foreach (explode("\n", (string) preg_replace('/\e\[[0-9;?]*[A-Za-z]|\r/', '', $picture)) as $line) {
+            self::assertLessThanOrEqual(30, mb_strwidth($line), $line);
+        }
     }
 
     public function testWatchNeverWritesMoreThanTheTerminalHolds(): void

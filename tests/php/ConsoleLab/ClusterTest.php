@@ -71,7 +71,7 @@ final class ClusterTest extends LabTestCase
         self::assertFound($outcome, 'cluster.leader', 'ok', '');
         self::assertFound($outcome, 'cluster.replicas', 'ok', '2 can be read from');
         foreach (['127.0.0.11', '127.0.0.12', '127.0.0.13'] as $host) {
-            self::assertFound($outcome, 'login.works', 'ok', 'PostgreSQL 15', "at $host:5432");
+            self::assertFound($outcome, 'login.works', 'ok', 'PostgreSQL 15', "$host:5432");
         }
         self::assertSame(0, $outcome->exitCode, $outcome->stdout);
     }
@@ -113,6 +113,90 @@ final class ClusterTest extends LabTestCase
         self::assertFound($outcome, 'login.read_only', 'warning', 'default_transaction_read_only is on');
         self::assertFound($refused, 'login.hba', 'error', 'no pg_hba.conf entry');
         self::assertSame(2, $refused->exitCode);
+    }
+
+    public function testTheConninfoOfDatabaseHostsNeedsTheirPasswordAndDoesNotShowIt(): void
+    {
+        $url = str_replace('patroni://', 'postgresql://', Lab::URL);
+        $words = ['dsn', 'writer', '--conninfo', '--user=app', "--password-file={$this->password('app')}"];
+
+        $conninfo = Libpq::parse(trim(self::hadsn($words, $url)->stdout));
+
+        self::assertSame([Lab::address(Lab::leader()), 'app'], [$conninfo['host'], $conninfo['user']]);
+        self::assertArrayNotHasKey('password', $conninfo);
+        self::assertSame(0, self::hadsn(['status', ...array_slice($words, 3)], $url)->exitCode);
+        self::assertSame(1, self::hadsn(['status', '--user=app', "--password-file={$this->password('wrong')}"], $url)->exitCode);
+    }
+
+    public function testWithoutTheExtensionDoctorChecksAllTheSame(): void
+    {
+        foreach ([Lab::URL, str_replace('patroni://', 'postgresql://', Lab::URL)] as $url) {
+            $words = ['doctor', '--json', '--user=app', "--password-file={$this->password('app')}"];
+            $outcome = (new Process([...Php::command([], false), self::PROGRAM, ...$words], ['HADSN_URL' => $url]))->wait(60.0);
+
+            self::assertFound($outcome, 'configuration.extension', 'error', 'not loaded');
+            self::assertFound($outcome, 'login.works', 'ok', 'takes writes', Lab::address(Lab::leader()));
+            self::assertFound($outcome, 'login.works', 'ok', 'in recovery', Lab::address(Lab::replicas()[0]));
+            self::assertFound($outcome, 'slot.active', 'ok', '2 of 2');
+        }
+    }
+
+    public function testADeadReplicaIsFoundAndItsSlot(): void
+    {
+        $replica = Lab::replicas()[0];
+        Lab::run('kill', $replica);
+        try {
+            self::await(function () use (&$outcome): bool {
+                $outcome = $this->doctor(Lab::URL, 'app');
+
+                return in_array('slot.inactive', array_column($outcome->json()['findings'], 'id'), true);
+            }, 'the leader has noticed');
+        } finally {
+            Lab::run('start', $replica, '--wait');
+        }
+
+        self::assertFound($outcome, 'slot.inactive', 'notice', 'nobody uses it, and it keeps ', $replica);
+        self::assertFound($outcome, 'endpoint.unreachable', 'warning', 'connection refused', Lab::address($replica));
+        self::assertFound($outcome, 'member.unreachable', 'warning', 'connection refused', $replica);
+    }
+
+    public function testAFrozenLeaderIsAnErrorWithTheRemedy(): void
+    {
+        $leader = Lab::leader();
+        Lab::run('freeze', $leader);
+        try {
+            $outcome = $this->doctor(Lab::URL, 'app');
+        } finally {
+            Lab::run('thaw', $leader);
+            Lab::run('up');
+        }
+
+        self::assertLessThan(10.0, $outcome->json()['seconds']);
+        self::assertFound($outcome, 'member.unreachable', 'error', 'connected, and no answer', $leader);
+        self::assertStringContainsString('patronictl failover', $outcome->stdout);
+        self::assertSame(2, $outcome->exitCode);
+    }
+
+    public function testAStoppedDcsIsNamed(): void
+    {
+        Lab::run('etcd-stop');
+        try {
+            // Patroni answers from memory for a while.
+            self::await(function () use (&$outcome): bool {
+                $outcome = $this->doctor(Lab::URL, 'app');
+
+                return count(array_keys(array_column($outcome->json()['findings'], 'id'), 'endpoint.dcs', true)) === 3;
+            }, 'no Patroni has an answer', 40.0);
+        } finally {
+            Lab::run('etcd-start');
+            Lab::run('up');
+        }
+
+        self::assertLessThan(10.0, $outcome->json()['seconds']);
+        foreach (['pg1', 'pg2', 'pg3'] as $node) {
+            self::assertFound($outcome, 'endpoint.dcs', 'warning', 'answers GET /patroni, and GET /cluster not', Lab::address($node));
+        }
+        self::assertSame(2, $outcome->exitCode);
     }
 
     public function testAFrozenNodeIsFoundInTime(): void
