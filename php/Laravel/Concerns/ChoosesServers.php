@@ -40,6 +40,7 @@ trait ChoosesServers
             $this->setPdo(null);
         }
         if ($this->pdo === null) {
+            $this->phase = Phase::Connect;
             $this->reconnect();
         }
 
@@ -48,7 +49,7 @@ trait ChoosesServers
 
     public function getReadPdo()
     {
-        if ($this->transactions > 0 || $this->readWriteType === 'write' || $this->readOnWriteConnection
+        if ($this->transactions > 0 || $this->readOnWriteConnection || !\in_array($this->readWriteType, [null, 'read'], true)
             || ($this->recordsModified && $this->getConfig('sticky'))) {
             return $this->getPdo();
         }
@@ -64,8 +65,14 @@ trait ChoosesServers
     {
         // A connection ends when nobody holds it.
         $this->writer = $this->deposed = null;
+        $isAbandoned = $this->transactions > 0;
+        parent::setPdo($pdo);
+        if ($isAbandoned) {
+            // Else what was to happen after its COMMIT would happen after the next one.
+            $this->transactionsManager?->rollback($this->getName(), 0);
+        }
 
-        return parent::setPdo($pdo);
+        return $this;
     }
 
     public function setReadPdo($pdo)
@@ -76,6 +83,14 @@ trait ChoosesServers
         }
 
         return parent::setReadPdo($pdo);
+    }
+
+    public function reconnectIfMissingConnection()
+    {
+        // Laravel connects `pgsql::write` at once: that is left to the statement, to which belongs what goes wrong then.
+        if ($this->readWriteType === null) {
+            parent::reconnectIfMissingConnection();
+        }
     }
 
     /** @param callable(): \PDO $get */

@@ -42,13 +42,13 @@ trait RepeatsStatements
             // hadsn's own exceptions come after it has waited for as long as it may.
             $isOver = $this->isByHand || $e->getPrevious() instanceof \HaDsn\Exception || ($isReading && preg_match(self::QUESTION, $query) !== 1);
             if ($isOver || !$patience->waitForFailover()) {
-                throw FailoverException::of($e, $isReading ? Verdict::InDoubt : $verdict);
+                throw $this->failure($e, $isReading ? Verdict::InDoubt : $verdict);
             }
             try {
                 return $this->runQueryCallback($query, $bindings, $isReading ? $this->readOnly($callback) : $callback);
             } catch (QueryException $again) {
                 if ($isReading && SqlState::isIn($again, SqlState::READ_ONLY)) {
-                    throw FailoverException::of($e, Verdict::InDoubt);
+                    throw $this->failure($e, Verdict::InDoubt);
                 }
                 $e = $again;
             }
@@ -101,10 +101,21 @@ trait RepeatsStatements
                 return $callback($query, $bindings);
             } finally {
                 $this->isRepeating = false;
-                if (!$this->handle($pdo)->isLost() && $pdo->inTransaction()) {
-                    $pdo->exec('ROLLBACK');
+                if ($this->handle($pdo)->isInTransaction()) {
+                    // What it has set in the session is to last. After an error this is a ROLLBACK.
+                    $pdo->exec('COMMIT');
                 }
             }
         };
+    }
+
+    private function failure(QueryException $e, Verdict $verdict): FailoverException
+    {
+        if ($verdict === Verdict::InDoubt) {
+            // Who looks what has become of it is not to look at a replica that is behind.
+            $this->recordsHaveBeenModified();
+        }
+
+        return FailoverException::of($e, $verdict);
     }
 }

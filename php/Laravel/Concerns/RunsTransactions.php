@@ -189,19 +189,27 @@ trait RunsTransactions
             if ($this->transactions === 0) {
                 throw $e;
             }
-            if (!$e instanceof \PDOException || $e instanceof QueryException) {
+            if (!$e instanceof \PDOException || $e instanceof QueryException || $this->handle($pdo)->isInTransaction()) {
+                // A listener's: COMMIT was not sent.
                 $this->rollBack();
                 throw $e;
             }
             // Only the server can say no, and it says so with an SQLSTATE. One that goes down has said nothing.
             $verdict = $this->verdict($e, Phase::Commit);
             if (SqlState::of($e) !== null && ($verdict === Verdict::Unrelated || !$this->isLost())) {
-                $this->forgetTransaction();
+                $this->transactions = 0;
+                $this->transactionsManager?->rollback($this->getName(), 0);
+                $this->fireConnectionEvent('rollingBack');
 
                 return $e;
             }
-            $this->giveUp($e, Phase::Commit);
-            throw new CommitUnknownException(previous: $e);
+            $this->recordsHaveBeenModified();
+            try {
+                $this->giveUp($e, Phase::Commit);
+            } finally {
+                // Whatever listeners throw: the doubt is what has to be known.
+                throw new CommitUnknownException(previous: $e);
+            }
         }
     }
 
@@ -238,16 +246,8 @@ trait RunsTransactions
     {
         $verdict = $this->verdict($because, $phase);
         $this->setPdo(null);
-        $this->forgetTransaction();
+        $this->fireConnectionEvent('rollingBack');
 
         return $verdict;
-    }
-
-    /** The server knows nothing of the transaction any more. */
-    private function forgetTransaction(): void
-    {
-        $this->transactions = 0;
-        $this->transactionsManager?->rollback($this->getName(), 0);
-        $this->fireConnectionEvent('rollingBack');
     }
 }

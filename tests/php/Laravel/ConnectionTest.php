@@ -67,6 +67,54 @@ final class ConnectionTest extends LaravelTestCase
         self::assertSame(1, $db->table('entry')->count());
     }
 
+    public function testWhatAQuestionSetsInTheSessionLastsAlsoWhenItWasLost(): void
+    {
+        $db = $this->connection();
+        $db->getReadPdo();
+        $this->network->will(Proxy::CLOSE_ONCE);
+
+        self::assertSame('7', $db->selectOne("SELECT set_config('app.tenant', '7', false) AS tenant")->tenant);
+        self::assertSame('7', $db->selectOne("SELECT current_setting('app.tenant', true) AS tenant")->tenant);
+        self::assertFalse($db->getReadPdo()->inTransaction());
+    }
+
+    public function testALostQuestionIsLoggedOnce(): void
+    {
+        $db = $this->connection();
+        $db->getReadPdo();
+        $db->enableQueryLog();
+        $this->network->will(Proxy::CLOSE_ONCE);
+
+        $db->select('SELECT 1');
+
+        self::assertSame(['SELECT 1'], array_column($db->getQueryLog(), 'query'));
+    }
+
+    public function testACursorIsNotStartedAgainInTheMiddle(): void
+    {
+        $db = $this->connection();
+        $numbers = [];
+
+        foreach ($db->cursor('SELECT n FROM generate_series(1, 5) AS n') as $row) {
+            $numbers[] = $row->n;
+            if ($row->n === 2) {
+                self::terminate($db->getReadPdo());
+                $db->table('entry')->count();
+            }
+        }
+
+        self::assertSame([1, 2, 3, 4, 5], $numbers);
+    }
+
+    public function testWhatIsOnlyPretendedNeedsNoServer(): void
+    {
+        $db = $this->connection(['hadsn' => self::url(self::deadAddress())]);
+
+        $queries = $db->pretend(static fn() => $db->table('entry')->insert(['number' => 1]));
+
+        self::assertCount(1, $queries);
+    }
+
     /** @dataProvider writes */
     public function testALostWriteIsNotRepeated(callable $write): void
     {
@@ -91,6 +139,10 @@ final class ConnectionTest extends LaravelTestCase
     {
         yield 'insert' => [static fn(PostgresConnection $db) => $db->table('entry')->insert(['number' => 1])];
         yield 'insertGetId' => [static fn(PostgresConnection $db) => $db->table('entry')->insertGetId(['number' => 1], 'number')];
+        yield 'insertOrIgnore' => [static fn(PostgresConnection $db) => $db->table('entry')->insertOrIgnore(['number' => 1])];
+        yield 'insertUsing' => [static fn(PostgresConnection $db) => $db->table('entry')->insertUsing(['number'], 'SELECT 1')];
+        yield 'upsert' => [static fn(PostgresConnection $db) => $db->table('entry')->upsert([['number' => 1]], ['number'], ['number'])];
+        yield 'delete' => [static fn(PostgresConnection $db) => $db->table('entry')->delete()];
         yield 'update' => [static fn(PostgresConnection $db) => $db->update('UPDATE entry SET number = 1')];
         yield 'unprepared' => [static fn(PostgresConnection $db) => $db->unprepared('INSERT INTO entry VALUES (1)')];
         yield 'two statements' => [static fn(PostgresConnection $db) => $db->unprepared('SELECT 1; INSERT INTO entry VALUES (1)')];
