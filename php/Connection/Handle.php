@@ -88,6 +88,12 @@ final class Handle
         };
     }
 
+    /** Whether a text is a token of HaDsn::position(). */
+    public static function isPosition(string $text): bool
+    {
+        return self::position($text) !== null;
+    }
+
     /** Whether what was written before a position is visible on it. Can be false where it is. */
     public function hasReplayed(string $token): bool
     {
@@ -245,7 +251,7 @@ final class Handle
      */
     private static function position(string $token): ?array
     {
-        if (preg_match('~^h1-([1-9][0-9]{0,9})-([0-9A-F]{1,8})/([0-9A-F]{1,8})$~Di', $token, $found) !== 1) {
+        if (preg_match('~^h1-([1-9][0-9]{0,9})-([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$~D', $token, $found) !== 1) {
             return null;
         }
 

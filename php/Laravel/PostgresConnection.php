@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Laravel;
 
 use HaDsn\CommitUnknownException;
+use HaDsn\Connection\Role;
 use HaDsn\Phase;
 use HaDsn\TransactionException;
 use HaDsn\Verdict;
@@ -68,6 +69,23 @@ final class PostgresConnection extends LaravelConnection
         } catch (\PDOException $e) {
             \HaDsn::verdict($e, Phase::InTransaction, $this->cluster);
             throw $e;
+        }
+    }
+
+    /**
+     * As {@see position()}, from the connection as it is: nobody waits for a leader. Null: it can't be had like that.
+     *
+     * @internal
+     */
+    public function positionNow(): ?string
+    {
+        if (!$this->pdo instanceof \PDO || $this->ownRole() === Role::Reader || $this->transactions > 0 || $this->handle($this->pdo)->isInTransaction()) {
+            return null;
+        }
+        try {
+            return \HaDsn::position($this->pdo);
+        } catch (\PDOException|\HaDsn\Exception) {
+            return null;
         }
     }
 

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace HaDsn\Laravel;
 
+use HaDsn\Connection\Handle;
 use Illuminate\Database\DatabaseManager;
 
 /**
@@ -30,11 +31,11 @@ final class ReadYourWrites
             return $next($request);
         }
         $session = $request->session();
-        $positions = $session->get(self::KEY, []);
+        $positions = self::positions($session->get(self::KEY));
         $known = $this->begin($positions);
         try {
             $response = $next($request);
-            $written = $this->written();
+            $written = $this->written($positions);
             if ($written !== []) {
                 $session->put(self::KEY, $written + $positions);
             }
@@ -42,53 +43,68 @@ final class ReadYourWrites
             return $response;
         } finally {
             // The next request in this process may be somebody else's.
-            foreach ($known as $connection) {
-                $connection->readAfter(null);
-                $connection->useWriteConnectionWhenReading(false);
+            foreach ($known as [$connection, $position]) {
+                $position === true ? $connection->useWriteConnectionWhenReading(false) : $connection->readAfter(null);
             }
         }
     }
 
     /**
+     * What the session has kept, perhaps for another version of this package.
+     *
+     * @return array<string, string|true> by the connection's name; true: written, but nobody knows up to where
+     */
+    private static function positions(mixed $kept): array
+    {
+        $positions = [];
+        foreach (\is_array($kept) ? $kept : [] as $name => $position) {
+            $positions[(string) $name] = \is_string($position) && Handle::isPosition($position) ? $position : true;
+        }
+
+        return $positions;
+    }
+
+    /**
      * @param array<string, string|true> $positions
      *
-     * @return list<PostgresConnection>
+     * @return list<array{PostgresConnection, string|true}>
      */
     private function begin(array $positions): array
     {
         $known = [];
         foreach ($positions as $name => $position) {
             try {
-                $connection = $this->db->connection($name);
-            } catch (\InvalidArgumentException) {
-                // It was in the configuration when the session began.
+                $connection = $this->db->connection((string) $name);
+            } catch (\InvalidArgumentException|\HaDsn\Exception) {
+                // It was in the configuration, or right there, when the session began.
                 continue;
             }
             if ($connection instanceof PostgresConnection) {
-                $known[] = $connection;
-                if ($position === true) {
-                    $connection->useWriteConnectionWhenReading();
-                } else {
-                    $connection->readAfter($position);
-                }
+                $known[] = [$connection, $position];
+                $position === true ? $connection->useWriteConnectionWhenReading() : $connection->readAfter($position);
             }
         }
 
         return $known;
     }
 
-    /** @return array<string, string|true> true: written, but nobody knows up to where */
-    private function written(): array
+    /**
+     * @param array<string, string|true> $before
+     *
+     * @return array<string, string|true> of the connections that have written
+     */
+    private function written(array $before): array
     {
         $written = [];
         foreach ($this->db->getConnections() as $connection) {
-            if (!$connection instanceof PostgresConnection || !$connection->hasModifiedRecords()) {
+            if (!$connection instanceof PostgresConnection) {
                 continue;
             }
-            try {
-                $written[$connection->getName()] = $connection->position();
-            } catch (\PDOException|\HaDsn\Exception) {
-                $written[$connection->getName()] = true;
+            // Not getName(), which can be that of one side.
+            $name = (string) $connection->getConfig('name');
+            if ($connection->hasModifiedRecords() || ($before[$name] ?? null) === true) {
+                $position = $connection->positionNow() ?? true;
+                $written[$name] = $position === true ? $written[$name] ?? true : $position;
             }
         }
 
