@@ -33,13 +33,15 @@ final class Connector extends PostgresConnector
      */
     public function connect(#[\SensitiveParameter] array $config)
     {
-        $settings = Settings::of($config);
-        if ($settings === null) {
+        if (!\extension_loaded('hadsn')) {
+            if (Settings::isWanted($config)) {
+                ($this->missing)((string) ($config['name'] ?? 'pgsql'));
+            }
+
             return $this->otherwise->connect($config);
         }
-        if (!\extension_loaded('hadsn')) {
-            ($this->missing)($settings->connection);
-
+        $settings = Settings::of($config);
+        if ($settings === null) {
             return $this->otherwise->connect($config);
         }
         $this->clusters->prepare($settings);
@@ -78,7 +80,8 @@ final class Connector extends PostgresConnector
         return Dsn::of([
             'cluster' => $settings->cluster,
             'role' => $role->value,
-            'dbname' => (string) ($config['database'] ?? ''),
+            // The first is what a pooler calls it.
+            'dbname' => (string) ($config['connect_via_database'] ?? $config['database'] ?? ''),
             'max_lag' => $settings->maxLag,
             'after' => $this->purpose->after(),
         ], "connection $settings->connection, ");

@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Laravel;
 
 use Illuminate\Contracts\Config\Repository;
+use Illuminate\Contracts\Database\LostConnectionDetector;
 use Illuminate\Database\Connection;
 use Illuminate\Database\Connectors\PostgresConnector;
 use Illuminate\Database\PostgresConnection as LaravelConnection;
@@ -51,6 +52,10 @@ final class HaDsnServiceProvider extends ServiceProvider
         $app->extend('db.connector.pgsql', static fn($connector) => new Connector($connector, $clusters, $purpose, $missing));
 
         $this->resolve($purpose);
+        // Laravel has that since 12.22.
+        if (interface_exists(LostConnectionDetector::class)) {
+            $app->extend(LostConnectionDetector::class, static fn($detector) => new LostConnections($detector));
+        }
     }
 
     public function boot(): void
@@ -71,10 +76,10 @@ final class HaDsnServiceProvider extends ServiceProvider
         // A test suite makes many applications in one process.
         $previous = self::$previous = $previous === self::$resolver ? self::$previous : $previous;
         self::$resolver = static function ($pdo, $database, $prefix, #[\SensitiveParameter] $config) use ($purpose, $previous): Connection {
-            $settings = Settings::of($config);
+            $settings = \extension_loaded('hadsn') ? Settings::of($config) : null;
 
             return match (true) {
-                $settings !== null && \extension_loaded('hadsn') => new PostgresConnection($pdo, $database, $prefix, $config, $settings, $purpose),
+                $settings !== null => new PostgresConnection($pdo, $database, $prefix, $config, $settings, $purpose),
                 $previous !== null => $previous($pdo, $database, $prefix, $config),
                 default => new LaravelConnection($pdo, $database, $prefix, $config),
             };
@@ -86,10 +91,13 @@ final class HaDsnServiceProvider extends ServiceProvider
     private static function missing(object $app): \Closure
     {
         return static function (string $connection) use ($app): void {
-            if (!self::$hasSaid && $app->bound('log')) {
-                self::$hasSaid = true;
-                $app->make('log')->notice("the extension hadsn is not loaded: connection $connection uses the host of its own configuration");
+            if (self::$hasSaid) {
+                return;
             }
+            self::$hasSaid = true;
+            $notice = "the extension hadsn is not loaded: connection $connection uses the host of its own configuration";
+            // The database component alone has no log.
+            $app->bound('log') ? $app->make('log')->notice($notice) : error_log("notice: $notice");
         };
     }
 

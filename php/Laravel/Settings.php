@@ -37,6 +37,16 @@ final class Settings
     ) {}
 
     /**
+     * Whether a connection asks for hadsn, rightly or not.
+     *
+     * @param array<string, mixed> $config of the connection
+     */
+    public static function isWanted(#[\SensitiveParameter] array $config): bool
+    {
+        return !\in_array($config['hadsn'] ?? false, [false, '', []], true);
+    }
+
+    /**
      * Null: the connection does not ask for hadsn.
      *
      * @param array<string, mixed> $config of the connection
@@ -45,11 +55,11 @@ final class Settings
      */
     public static function of(#[\SensitiveParameter] array $config): ?self
     {
-        $wanted = $config['hadsn'] ?? false;
-        $connection = (string) ($config['name'] ?? $config['driver'] ?? 'pgsql');
-        if ($wanted === false || $wanted === '' || $wanted === []) {
+        if (!self::isWanted($config)) {
             return null;
         }
+        $wanted = $config['hadsn'];
+        $connection = (string) ($config['name'] ?? $config['driver'] ?? 'pgsql');
 
         return match (true) {
             $wanted === true => new self($connection, 'default'),

@@ -194,9 +194,7 @@ trait RunsTransactions
                 $this->rollBack();
                 throw $e;
             }
-            // Only the server can say no, and it says so with an SQLSTATE. One that goes down has said nothing.
-            $verdict = $this->verdict($e, Phase::Commit);
-            if (SqlState::of($e) !== null && ($verdict === Verdict::Unrelated || !$this->isLost())) {
+            if ($this->handle($pdo)->isRefusal($e, $this->verdict($e, Phase::Commit))) {
                 $this->transactions = 0;
                 $this->transactionsManager?->rollback($this->getName(), 0);
                 $this->fireConnectionEvent('rollingBack');

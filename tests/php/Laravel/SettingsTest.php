@@ -75,6 +75,35 @@ final class SettingsTest extends LaravelTestCase
         self::assertSame(1, $this->connection(['sslmode' => 'prefer'])->selectOne('SELECT 1 AS one')->one);
     }
 
+    /** @dataProvider modes */
+    public function testNorIsLessThanTheConnectionAsksFor(string $wanted, string $given, bool $isRefused): void
+    {
+        $source = self::url(self::deadAddress(), 'timeout=200ms&failover_timeout=200ms' . ($given === '' ? '' : "&sslmode=$given"));
+
+        $thrown = self::thrown(fn() => $this->connection(['sslmode' => $wanted, 'hadsn' => $source])->select('SELECT 1'));
+
+        self::assertSame($isRefused, $thrown->getPrevious() instanceof ConfigException, $thrown->getMessage());
+    }
+
+    /** @return iterable<string, array{string, string, bool}> */
+    public static function modes(): iterable
+    {
+        yield 'none at all' => ['require', 'disable', true];
+        yield 'without a look at the certificate' => ['verify-full', 'require', true];
+        yield 'without a look at the name' => ['verify-full', 'verify-ca', true];
+        yield 'what nobody knows' => ['verify-everything', 'verify-full', true];
+        yield 'more' => ['require', 'verify-full', false];
+        yield 'the same' => ['require', 'require', false];
+        yield 'what is lax anyway' => ['prefer', 'disable', false];
+    }
+
+    public function testThePoolerMayCallTheDatabaseOtherwise(): void
+    {
+        $db = $this->connection(['database' => 'pool', 'connect_via_database' => 'app', 'connect_via_port' => 1]);
+
+        self::assertSame('app', $db->selectOne('SELECT current_database() AS name')->name);
+    }
+
     public function testSecretsOfASourceAreInNoMessage(): void
     {
         $db = $this->connection(['hadsn' => 'patroni://app:hunter2@127.0.0.1:1/app?timeout=later']);
@@ -98,19 +127,28 @@ final class SettingsTest extends LaravelTestCase
         }
     }
 
-    public function testWithoutTheExtensionTheHostIsUsedAndTheLogSaysSoOnce(): void
+    /** @dataProvider notices */
+    public function testWithoutTheExtensionTheHostIsUsedAndItIsSaidOnce(string $log, array $logged, string $printed): void
     {
         $outcome = (new Process(
-            [...Php::command([], false), __DIR__ . '/app/without-extension.php', (string) self::$server->port],
+            [...Php::command([], false), __DIR__ . '/app/without-extension.php', (string) self::$server->port, $log],
             ['DB_HOST' => Postgres::HOST, 'DB_USERNAME' => 'app', 'DB_PASSWORD' => 'app', 'HADSN_URL' => 'patroni://192.0.2.1/app'],
         ))->wait(30.0);
 
-        self::assertSame(['', 0], [$outcome->stderr, $outcome->exitCode], $outcome->stdout);
+        self::assertSame([$printed, 0], [$outcome->stderr, $outcome->exitCode], $outcome->stdout);
         self::assertSame([
             'classes' => ['Illuminate\Database\PostgresConnection', 'Illuminate\Database\PostgresConnection'],
             'ports' => [self::$server->port, self::$server->port],
-            'log' => ['notice: the extension hadsn is not loaded: connection pgsql uses the host of its own configuration'],
+            'log' => $logged,
         ], $outcome->json());
+    }
+
+    /** @return iterable<string, array{string, list<string>, string}> */
+    public static function notices(): iterable
+    {
+        $notice = 'notice: the extension hadsn is not loaded: connection pgsql uses the host of its own configuration';
+        yield 'in the log' => ['log', [$notice], ''];
+        yield 'by the database component alone' => ['no log', [], "$notice\n"];
     }
 
     public function testTheDatabaseComponentAloneIsEnough(): void

@@ -1,7 +1,8 @@
 <?php
 
 /*
- * Two connections that ask for hadsn, where it is not loaded. Argument: the port of the server. Tells what came of it.
+ * Connections that ask for hadsn, rightly and not, where it is not loaded. Arguments: the port of the server, and whether there is a log. Tells what
+ * came of it.
  */
 
 declare(strict_types=1);
@@ -14,8 +15,9 @@ require __DIR__ . '/../../Connection/Journal.php';
 
 $journal = new Journal();
 $classes = $ports = [];
-foreach ([1, 2] as $time) {
-    $db = (new Application(['port' => (int) $argv[1]], $journal))->db()->connection();
+foreach ([true, 'No name!'] as $hadsn) {
+    $app = new Application(['port' => (int) $argv[1], 'hadsn' => $hadsn], $argv[2] === 'log' ? $journal : null);
+    $db = $app->db()->connection();
     $classes[] = $db::class;
     $ports[] = $db->selectOne('SELECT inet_server_port() AS port')->port;
 }
