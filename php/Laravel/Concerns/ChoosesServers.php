@@ -101,6 +101,7 @@ trait ChoosesServers
         $pdo = $get();
         $this->phase = Phase::Autocommit;
         $this->isByHand = $this->transactions === 0 && !$this->isRepeating && $this->handle($pdo)->isInTransaction();
+        $this->isEnded = $this->transactions > 0 && ($this->isEnded || !$pdo->inTransaction());
 
         return $pdo;
     }

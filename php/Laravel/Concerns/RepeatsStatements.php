@@ -28,8 +28,8 @@ trait RepeatsStatements
     protected function handleQueryException(QueryException $e, $query, $bindings, \Closure $callback)
     {
         if ($this->transactions >= 1) {
-            $verdict = $this->isLost() ? $this->verdict($e, Phase::InTransaction) : Verdict::Unrelated;
-            throw $verdict === Verdict::Unrelated ? $e : FailoverException::of($e, $verdict);
+            $verdict = $this->isLost() ? $this->verdict($e, $this->isEnded ? Phase::Autocommit : Phase::InTransaction) : Verdict::Unrelated;
+            throw $verdict === Verdict::Unrelated ? $e : $this->failure($e, $verdict);
         }
         $patience = new Patience($this->cluster);
         $isReading = false;

@@ -24,6 +24,9 @@ trait RunsTransactions
     /** A connection that is to be given up with its transaction: its server does not lead any more. */
     private ?\PDO $deposed = null;
 
+    /** Whether a statement has ended the transaction that Laravel takes for open: COMMIT, written out. */
+    private bool $isEnded = false;
+
     /**
      * @param int           $attempts  how often conflicts with other transactions may let it run
      * @param \Closure|null $onFailure is told what is thrown. Laravel had this parameter for a while (12.9)
@@ -88,7 +91,10 @@ trait RunsTransactions
     protected function performRollBack($toLevel)
     {
         try {
-            parent::performRollBack($toLevel);
+            // Laravel 8 asks PDO to end also what is not there.
+            if ((int) $toLevel > 0 || $this->getPdo()->inTransaction()) {
+                parent::performRollBack($toLevel);
+            }
         } catch (\Throwable $e) {
             if (!$this->isLost()) {
                 throw $e;
@@ -110,7 +116,7 @@ trait RunsTransactions
             $pdo = $this->pdo;
             try {
                 $result = $callback($this);
-                if ($this->pdo !== $pdo) {
+                if ($this->pdo !== $pdo || $this->isEndedByHand()) {
                     throw TransactionException::ended();
                 }
                 if ($this->transactions === 1) {
@@ -118,6 +124,11 @@ trait RunsTransactions
                 }
             } catch (\Throwable $e) {
                 if ($this->pdo !== $pdo) {
+                    throw $e;
+                }
+                if ($this->isEndedByHand()) {
+                    // What it has committed is not to be done twice.
+                    $this->isLost() ? $this->giveUp($e, Phase::Autocommit) : $this->rollBack(0);
                     throw $e;
                 }
                 if ($this->isEndedByFailover($e)) {
@@ -209,6 +220,11 @@ trait RunsTransactions
                 throw new CommitUnknownException(previous: $e);
             }
         }
+    }
+
+    private function isEndedByHand(): bool
+    {
+        return $this->transactions > 0 && ($this->isEnded || !$this->getPdo()->inTransaction());
     }
 
     /** Whether a failover is why the transaction can't go on; if so, it has been given up, and may run again. */
