@@ -6,6 +6,7 @@ namespace HaDsn\Tests\Laravel;
 
 use HaDsn\CommitUnknownException;
 use HaDsn\NoLeaderException;
+use HaDsn\Tests\Failover\Proxy;
 use HaDsn\TransactionException;
 use Illuminate\Contracts\Database\LostConnectionDetector;
 use Illuminate\Database\DetectsLostConnections;
@@ -50,5 +51,24 @@ final class LostConnectionsTest extends LaravelTestCase
         foreach ([new CommitUnknownException(previous: $lost), TransactionException::failed($lost), TransactionException::ended($lost)] as $error) {
             self::assertFalse($worker->ends($error), $error->getMessage());
         }
+    }
+
+    public function testAFailoverIsNoReasonForAWorkerToEnd(): void
+    {
+        $worker = new class {
+            use DetectsLostConnections;
+
+            public function ends(\Throwable $e): bool
+            {
+                return $this->causedByLostConnection($e);
+            }
+        };
+        $db = $this->connection();
+        $db->getPdo();
+        $this->network->will(Proxy::CLOSE_ONCE);
+        $thrown = self::thrown(static fn() => $db->table('entry')->insert(['number' => 1]));
+
+        self::assertFalse($worker->ends($thrown));
+        self::assertTrue($worker->ends($thrown->getPrevious()));
     }
 }

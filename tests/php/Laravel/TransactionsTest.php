@@ -5,300 +5,197 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Laravel;
 
 use HaDsn\CommitUnknownException;
-use HaDsn\Laravel\FailoverException;
 use HaDsn\Tests\Failover\Proxy;
 use HaDsn\TransactionException;
-use Illuminate\Database\Events\TransactionBeginning;
-use Illuminate\Database\Events\TransactionCommitted;
-use Illuminate\Database\Events\TransactionCommitting;
-use Illuminate\Database\Events\TransactionRolledBack;
 use Illuminate\Database\QueryException;
 
 /**
- * What Laravel keeps of transactions beside the connection, when a failover ends them: callbacks, events, the level.
+ * What a failover does to transactions of Laravel.
  */
 final class TransactionsTest extends LaravelTestCase
 {
-    public function testListenersAreToldOfEachAttempt(): void
+    public function testATransactionThatIsLostBeforeCommitRunsAgain(): void
     {
-        $app = $this->application();
-        $db = $app->db()->connection();
-        $told = [];
-        $app->make('events')->listen([TransactionBeginning::class, TransactionCommitted::class, TransactionRolledBack::class], static function (object $event) use (&$told): void {
-            $told[] = (new \ReflectionClass($event))->getShortName() . ' ' . $event->connection->transactionLevel();
+        $db = $this->connection();
+        $runs = 0;
+
+        $result = $db->transaction(function () use ($db, &$runs): string {
+            $db->table('entry')->insert(['number' => ++$runs]);
+            if ($runs === 1) {
+                $this->network->will(Proxy::CLOSE_ONCE);
+            }
+            $db->table('entry')->insert(['number' => $runs + 10]);
+
+            return "run $runs";
         });
+
+        self::assertSame('run 2', $result);
+        self::assertSame([2, 12], self::entries());
+        self::assertSame(0, $db->transactionLevel());
+    }
+
+    public function testALossThatNobodyHasNoticedBeforeCommitIsNoDoubt(): void
+    {
+        $db = $this->connection();
         $runs = 0;
 
         $db->transaction(static function () use ($db, &$runs): void {
-            if (++$runs === 1) {
+            $db->table('entry')->insert(['number' => ++$runs]);
+            if ($runs === 1) {
                 self::terminate($db->getPdo());
             }
         });
 
-        self::assertSame(['TransactionBeginning 1', 'TransactionRolledBack 0', 'TransactionBeginning 1', 'TransactionCommitted 0'], $told);
-    }
-
-    public function testCallbacksOfSavepointsOfALostAttemptDoNotRun(): void
-    {
-        $db = $this->connection();
-        $called = [];
-        $runs = 0;
-        $calls = static function (string $name) use ($db, &$called): void {
-            $db->afterCommit(static function () use (&$called, $name): void {
-                $called[] = $name;
-            });
-        };
-
-        $db->transaction(static function () use ($db, $calls, &$runs): void {
-            $run = ++$runs;
-            $calls("outer $run");
-            $db->transaction(static fn() => $calls("inner $run"));
-            $db->transaction(static function () use ($db, $calls, $run): void {
-                $calls("second inner $run");
-                if ($run === 1) {
-                    self::terminate($db->getPdo());
-                }
-                $db->table('entry')->insert(['number' => $run]);
-            });
-        });
-
-        sort($called);
-        self::assertSame(['inner 2', 'outer 2', 'second inner 2'], $called);
         self::assertSame([2], self::entries());
-        $db->afterCommit(static function () use (&$called): void {
-            $called[] = 'at once';
+    }
+
+    public function testALossInASavepointRunsTheOutermostAgain(): void
+    {
+        $db = $this->connection();
+        $runs = 0;
+
+        $db->transaction(static function () use ($db, &$runs): void {
+            $db->table('entry')->insert(['number' => ++$runs]);
+            try {
+                $db->transaction(static function () use ($db, $runs): void {
+                    if ($runs === 1) {
+                        self::terminate($db->getPdo());
+                    }
+                    $db->table('entry')->insert(['number' => $runs + 10]);
+                });
+            } catch (QueryException) {
+                // Goes on, as if it were the coupon that was missing.
+            }
         });
-        self::assertContains('at once', $called, 'no transaction is left open in the books');
-    }
 
-    /** @dataProvider ways */
-    public function testCallbacksOfATransactionThatWasAbandonedNeverRun(callable $abandon): void
-    {
-        $app = $this->application();
-        $db = $app->db()->connection();
-        $called = [];
-        $db->beginTransaction();
-        $db->afterCommit(static function () use (&$called): void {
-            $called[] = 'abandoned';
-        });
-
-        $abandon($app);
-
-        self::assertSame(0, $db->transactionLevel());
-        $app->db()->connection()->afterCommit(static function () use (&$called): void {
-            $called[] = 'at once';
-        });
-        $app->db()->connection()->transaction(static fn() => 1);
-        self::assertSame(['at once'], $called);
-    }
-
-    /** @return iterable<string, array{callable(app\Application): mixed}> */
-    public static function ways(): iterable
-    {
-        yield 'reconnect' => [static fn($app) => $app->db()->reconnect()];
-        yield 'disconnect' => [static fn($app) => $app->db()->disconnect()];
-        yield 'purge' => [static fn($app) => $app->db()->purge()];
-        yield 'the connection is lost, and a worker begins new work' => [static function ($app): void {
-            self::terminate($app->db()->connection()->getPdo());
-            $app->make('events')->dispatch('Illuminate\Queue\Events\Looping', [null]);
-        }];
-        yield 'the connection is lost, and a rollback follows' => [static function ($app): void {
-            self::terminate($app->db()->connection()->getPdo());
-            $app->db()->connection()->rollBack();
-        }];
-    }
-
-    public function testAReconnectInTheWorkIsNoFailover(): void
-    {
-        $app = $this->application();
-        $db = $app->db()->connection();
-        $called = $runs = 0;
-
-        $work = static function () use ($app, $db, &$called, &$runs): void {
-            ++$runs;
-            $db->table('entry')->insert(['number' => 1]);
-            $db->afterCommit(static function () use (&$called): void {
-                ++$called;
-            });
-            $app->db()->reconnect();
-            $db->table('entry')->insert(['number' => 2]);
-        };
-
-        self::assertThrows(TransactionException::class, static fn() => $db->transaction($work, 5));
-        $db->transaction(static fn() => 1);
-
-        self::assertSame([1, 0, [2]], [$runs, $called, self::entries()]);
-    }
-
-    public function testAListenerThatFailsDoesNotHideTheDoubt(): void
-    {
-        $app = $this->application();
-        $db = $app->db()->connection();
-        $error = new \DomainException('the listener');
-        $app->make('events')->listen(TransactionRolledBack::class, static fn() => throw $error);
-
-        $thrown = self::assertThrows(CommitUnknownException::class, fn() => $db->transaction(fn() => $this->network->will(Proxy::CLOSE_AFTER_COMMIT)));
-
-        self::assertInstanceOf(\PDOException::class, $thrown->getPrevious());
-        self::assertSame(0, $db->transactionLevel());
-        $this->network->will(Proxy::PASS);
-        self::assertSame(1, $db->selectOne('SELECT 1 AS one')->one);
-    }
-
-    /** Laravel 8 has no such event. */
-    public function testAnErrorBeforeTheCommitLeavesNoTransactionOpen(): void
-    {
-        $app = $this->application();
-        $db = $app->db()->connection();
-        $app->make('events')->listen(TransactionCommitting::class, static fn() => $db->getPdo()->query('SELECT 1/0'));
-        $runs = 0;
-        $work = static function () use ($db, &$runs): void {
-            $db->table('entry')->insert(['number' => ++$runs]);
-        };
-
-        if (class_exists(TransactionCommitting::class)) {
-            self::assertSame('22012', self::thrown(static fn() => $db->transaction($work))->getCode());
-        } else {
-            $db->transaction($work);
-        }
-
-        self::assertSame([1, 0, false], [$runs, $db->transactionLevel(), $db->getPdo()->inTransaction()]);
-        self::assertSame(class_exists(TransactionCommitting::class) ? [] : [1], self::entries());
-    }
-
-    public function testACallbackThatFailsAfterTheCommitDoesNotRepeatIt(): void
-    {
-        $db = $this->connection();
-        $runs = 0;
-
-        $work = static function () use ($db, &$runs): void {
-            $db->table('entry')->insert(['number' => ++$runs]);
-            $db->afterCommit(static fn() => $db->getPdo()->exec("DO \$\$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END \$\$"));
-        };
-
-        $thrown = self::thrown(static fn() => $db->transaction($work, 5));
-
-        self::assertSame('40001', $thrown->getCode());
-        self::assertSame([1, 0, [1]], [$runs, $db->transactionLevel(), self::entries()]);
-    }
-
-    /** @dataProvider ends */
-    public function testWorkThatEndsItsTransactionByHandIsToldSo(string $statement, array $entries): void
-    {
-        $db = $this->connection();
-        $runs = 0;
-        $work = static function () use ($db, $statement, &$runs): void {
-            $db->table('entry')->insert(['number' => ++$runs]);
-            $db->unprepared($statement);
-        };
-
-        self::assertThrows(TransactionException::class, static fn() => $db->transaction($work, 5), 'has ended the transaction itself');
-
-        self::assertSame([1, 0, $entries], [$runs, $db->transactionLevel(), self::entries()]);
-        self::assertSame(7, $db->transaction(static fn() => 7));
-    }
-
-    /** @return iterable<string, array{string, list<int>}> */
-    public static function ends(): iterable
-    {
-        yield 'COMMIT' => ['COMMIT', [1]];
-        yield 'ROLLBACK' => ['ROLLBACK', []];
-    }
-
-    /** @dataProvider errors */
-    public function testWhatWorkHasCommittedByHandIsNotDoneTwice(callable $fail): void
-    {
-        $db = $this->connection();
-        $runs = 0;
-        $work = function () use ($db, $fail, &$runs): void {
-            $db->table('entry')->insert(['number' => ++$runs]);
-            $db->unprepared('COMMIT');
-            $db->unprepared('BEGIN');
-            $fail($db, $this->network);
-        };
-
-        $thrown = self::thrown(static fn() => $db->transaction($work, 5));
-
-        self::assertSame([1, 0, [1]], [$runs, $db->transactionLevel(), self::entries()], $thrown->getMessage());
-        self::assertSame(7, $db->transaction(static fn() => 7));
-    }
-
-    /** @return iterable<string, array{callable(\HaDsn\Laravel\PostgresConnection, Proxy): mixed}> */
-    public static function errors(): iterable
-    {
-        yield 'the connection is lost' => [static function ($db): void {
-            self::terminate($db->getPdo());
-            $db->select('SELECT 1');
-        }];
-        yield 'nobody has noticed that' => [static fn($db) => self::terminate($db->getPdo())];
-        yield 'a conflict' => [static fn($db) => $db->unprepared("DO \$\$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END \$\$")];
-        yield 'none' => [static fn() => null];
-    }
-
-    public function testAWriteBehindACommitByHandIsInDoubt(): void
-    {
-        $db = $this->connection();
-        $db->beginTransaction();
-        $db->unprepared('COMMIT');
-        $this->network->will(Proxy::CLOSE_ONCE);
-
-        $thrown = self::assertThrows(FailoverException::class, static fn() => $db->table('entry')->insert(['number' => 1]));
-
-        self::assertSame(\HaDsn\Verdict::InDoubt, $thrown->verdict);
-        $db->rollBack();
-        self::assertSame(0, $db->transactionLevel());
-    }
-
-    public function testOneThatWasEndedByHandCanBeRolledBack(): void
-    {
-        $db = $this->connection();
-        $db->beginTransaction();
-        $db->unprepared('ROLLBACK');
-
-        self::assertInstanceOf(\PDOException::class, self::thrown(static fn() => $db->commit()));
-        $db->rollBack();
-
-        self::assertSame(0, $db->transactionLevel());
-    }
-
-    public function testWorkMayEndItsTransactionThroughLaravel(): void
-    {
-        $db = $this->connection();
-
-        foreach (['rollBack', 'commit'] as $number => $end) {
-            $db->transaction(static function () use ($db, $number, $end): void {
-                $db->table('entry')->insert(['number' => $number]);
-                $db->$end();
-            });
-            self::assertSame(0, $db->transactionLevel(), $end);
-        }
-
-        self::assertSame([1], self::entries());
+        self::assertSame([2, [2, 12]], [$runs, self::entries()]);
     }
 
     /**
-     * Who looks what has become of a write must not look at a replica that is behind.
+     * @dataProvider commits
      *
-     * @dataProvider doubts
+     * @param list<int> $entries
      */
-    public function testAfterADoubtItIsReadFromTheLeader(string $mode, callable $write): void
+    public function testACommitInDoubtIsReportedAndNotRepeated(string $mode, array $entries): void
     {
         $db = $this->connection();
-        $db->getPdo();
-        $this->network->will($mode);
+        $runs = 0;
 
-        $thrown = self::thrown(static fn() => $write($db));
+        $work = function () use ($db, $mode, &$runs): void {
+            ++$runs;
+            $db->table('entry')->insert(['number' => 1]);
+            $this->network->will($mode);
+        };
 
-        self::assertTrue($thrown instanceof CommitUnknownException || $thrown instanceof FailoverException, $thrown::class);
-        self::assertTrue($db->hasModifiedRecords());
+        $thrown = self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction($work));
+
+        self::assertInstanceOf(\PDOException::class, $thrown->getPrevious());
+        self::assertSame([1, 0, $entries], [$runs, $db->transactionLevel(), self::entries()]);
+        $this->network->will(Proxy::PASS);
+        $db->transaction(static fn() => $db->table('entry')->insert(['number' => 2]));
+        self::assertSame([...$entries, 2], self::entries());
     }
 
-    /** @return iterable<string, array{string, callable(\HaDsn\Laravel\PostgresConnection): mixed}> */
-    public static function doubts(): iterable
+    /** @dataProvider commits */
+    public function testSoIsOneByHand(string $mode, array $entries): void
     {
-        yield 'UPDATE' => [Proxy::CLOSE_ONCE, static fn($db) => $db->update('UPDATE entry SET number = 1')];
-        yield 'a function that writes' => [Proxy::CLOSE_ONCE, static fn($db) => $db->select("SELECT nextval('numbers'); SELECT 1", [], false)];
-        yield 'COMMIT' => [Proxy::CLOSE_BEFORE_COMMIT, static fn($db) => $db->transaction(static fn() => 1)];
+        $db = $this->connection();
+        $db->beginTransaction();
+        $db->table('entry')->insert(['number' => 1]);
+        $this->network->will($mode);
+
+        self::assertThrows(CommitUnknownException::class, static fn() => $db->commit());
+
+        $db->rollBack();
+        self::assertSame([0, $entries], [$db->transactionLevel(), self::entries()]);
+    }
+
+    /** @return iterable<string, array{string, list<int>}> */
+    public static function commits(): iterable
+    {
+        yield 'before the server has it' => [Proxy::CLOSE_BEFORE_COMMIT, []];
+        yield 'after it was carried out' => [Proxy::CLOSE_AFTER_COMMIT, [1]];
+    }
+
+    public function testAFailureThatTheWorkHasHiddenIsNotCommitted(): void
+    {
+        $db = $this->connection();
+
+        self::assertThrows(TransactionException::class, static fn() => $db->transaction(static function () use ($db): void {
+            $db->table('entry')->insert(['number' => 1]);
+            try {
+                $db->select('SELECT 1/0');
+            } catch (QueryException) {
+                // Hidden.
+            }
+        }));
+        self::assertSame([0, []], [$db->transactionLevel(), self::entries()]);
+    }
+
+    public function testACommitThatTheServerRefusesIsNoDoubt(): void
+    {
+        $db = $this->connection();
+        $db->table('entry')->insert(['number' => 1]);
+
+        $thrown = self::thrown(static fn() => $db->transaction(static fn() => $db->table('entry')->insert(['number' => 1])));
+
+        self::assertInstanceOf(\PDOException::class, $thrown);
+        self::assertSame('23505', $thrown->getCode());
+        self::assertSame(0, $db->transactionLevel());
+        $db->beginTransaction();
+        $db->table('entry')->insert(['number' => 1]);
+        self::assertSame('23505', self::thrown(static fn() => $db->commit())->getCode());
+        $db->rollBack();
+        self::assertSame([0, [1]], [$db->transactionLevel(), self::entries()]);
+    }
+
+    public function testConflictsAreRepeatedAsOftenAsTheyMay(): void
+    {
+        $db = $this->connection();
+        $runs = 0;
+        $work = static function () use ($db, &$runs): int {
+            ++$runs;
+            if ($runs < 3) {
+                $db->unprepared("DO \$\$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END \$\$");
+            }
+
+            return $runs;
+        };
+
+        self::assertSame(3, $db->transaction($work, 3));
+        $runs = 0;
+        self::assertSame('40001', self::thrown(static fn() => $db->transaction($work))->getCode());
+        self::assertSame([1, 0], [$runs, $db->transactionLevel()]);
+    }
+
+    public function testWhatTheWorkThrowsIsThrownAfterARollback(): void
+    {
+        $db = $this->connection();
+        $error = new \DomainException('no');
+
+        self::assertSame($error, self::thrown(static fn() => $db->transaction(static function () use ($db, $error): void {
+            $db->table('entry')->insert(['number' => 1]);
+            throw $error;
+        })));
+        self::assertSame([0, []], [$db->transactionLevel(), self::entries()]);
+        self::assertFalse($db->getPdo()->inTransaction());
+    }
+
+    public function testAnApplicationsOwnReadOnlyTransactionIsNoFailover(): void
+    {
+        $db = $this->connection();
+        $runs = 0;
+
+        $work = static function () use ($db, &$runs): void {
+            ++$runs;
+            $db->statement('SET TRANSACTION READ ONLY');
+            $db->table('entry')->insert(['number' => 1]);
+        };
+
+        $thrown = self::thrown(static fn() => $db->transaction($work));
+
+        self::assertSame([1, '25006', 0], [$runs, $thrown->getCode(), $db->transactionLevel()]);
+        self::assertFalse($db->getPdo()->inTransaction());
     }
 
     public function testConflictsInASavepointEndAllOfIt(): void
@@ -340,19 +237,5 @@ final class TransactionsTest extends LaravelTestCase
         });
 
         self::assertSame([1, 3], self::entries());
-    }
-
-    public function testWhoWantsToHearOfAFailureIsTold(): void
-    {
-        $db = $this->connection();
-        $told = [];
-
-        $tell = static function (\Throwable $e) use (&$told): void {
-            $told[] = $e;
-        };
-
-        $thrown = self::thrown(static fn() => $db->transaction(static fn() => throw new \DomainException('no'), 1, $tell));
-
-        self::assertSame([$thrown], $told);
     }
 }
