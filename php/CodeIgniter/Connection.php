@@ -7,10 +7,7 @@ namespace HaDsn\CodeIgniter;
 use CodeIgniter\Database\Exceptions\DatabaseException;
 use CodeIgniter\Database\Postgre\Connection as PostgreConnection;
 use HaDsn\CommitUnknownException;
-use HaDsn\ConfigException;
-use HaDsn\Connection\Patience;
 use HaDsn\Phase;
-use HaDsn\Verdict;
 use PgSql\Result as PgResult;
 
 /**
@@ -27,8 +24,6 @@ use PgSql\Result as PgResult;
  */
 final class Connection extends PostgreConnection
 {
-    private const READ_ONLY = '25006';
-
     private static bool $hasTold = false;
 
     /** The cluster that is meant. */
@@ -37,13 +32,23 @@ final class Connection extends PostgreConnection
     /** `writer` or `reader`. */
     protected string $role = 'writer';
 
-    private ?Link $link = null;
-
-    /** What has ended the open transaction before its time. */
-    private TransactionLostException|Failure|null $ended = null;
+    private ?Session $session = null;
 
     /** The last failure. */
     private ?Failure $failure = null;
+
+    /** Whether CodeIgniter's query() is under way. */
+    private bool $isQuerying = false;
+
+    /** What transStatus() said before the open transaction was lost; null: it was not. */
+    private ?bool $statusBefore = null;
+
+    /** @param array<string, mixed> $params the group */
+    public function __construct(#[\SensitiveParameter] array $params)
+    {
+        // From 4.2 on CodeIgniter would connect at once if there were one.
+        parent::__construct(self::isLoaded() ? ['failover' => []] + $params : $params);
+    }
 
     /**
      * Connects, unless it is connected.
@@ -60,22 +65,15 @@ final class Connection extends PostgreConnection
 
             return;
         }
-        $this->throwIfLost();
-        if ($this->connID) {
-            return;
-        }
-        $this->connectTime = microtime(true);
         try {
-            $this->connID = $this->connect((bool) $this->pConnect);
-        } catch (\Throwable $error) {
-            log_message('error', 'Error connecting to the database: ' . $error->getMessage());
-            throw new DatabaseException('Unable to connect to the database.' . PHP_EOL . $error->getMessage(), 0, $error);
+            $this->session()->open();
+        } finally {
+            $this->adopt();
         }
-        $this->connectDuration = microtime(true) - $this->connectTime;
     }
 
     /**
-     * Makes a connection; {@see initialize()} calls it.
+     * The connection of ext-pgsql, which is made unless it is there.
      *
      * @return mixed
      */
@@ -85,14 +83,11 @@ final class Connection extends PostgreConnection
             return parent::connect($persistent);
         }
         if ($persistent) {
-            throw new ConfigException('option pConnect: expected false: a connection that is kept leads to a server that may not lead any more');
+            throw Dialer::persistent();
         }
-        if (!in_array($this->role, ['writer', 'reader'], true)) {
-            throw new ConfigException("option role \"$this->role\": expected writer or reader");
-        }
-        $this->link = $this->dial();
+        $this->initialize();
 
-        return $this->link->handle;
+        return $this->connID;
     }
 
     /**
@@ -111,16 +106,31 @@ final class Connection extends PostgreConnection
         if ($this->transDepth > 0) {
             return;
         }
-        if ($this->link !== null && !$this->link->isInTransaction()) {
-            try {
-                if ($this->link->isStandby() && $this->role === 'writer') {
-                    $this->giveUp(Failure::role());
-                }
-            } catch (Failure $failure) {
-                $this->giveUp($failure);
-            }
-        }
+        $this->session()->check();
         $this->initialize();
+    }
+
+    /**
+     * Runs a statement and gives it to those who listen.
+     *
+     * @param mixed $binds
+     */
+    public function query(string $sql, $binds = null, bool $setEscapeFlags = true, string $queryClass = '')
+    {
+        $isInside = $this->isQuerying;
+        $this->isQuerying = true;
+        try {
+            // The class that stands for none given was another one before 4.1.3.
+            $result = parent::query(...func_get_args());
+        } finally {
+            $this->isQuerying = $isInside;
+        }
+        if ($result === false) {
+            // 4.2 catches every exception in there, and without DBDebug it tells nobody.
+            $this->session?->throwIfLost();
+        }
+
+        return $result;
     }
 
     /**
@@ -166,14 +176,7 @@ final class Connection extends PostgreConnection
     /** @internal for {@see PreparedQuery} */
     public function deallocateStatement(string $name): bool
     {
-        try {
-            // With its connection it is gone anyway.
-            $this->link?->deallocate($name);
-
-            return true;
-        } catch (Failure) {
-            return false;
-        }
+        return $this->session()->deallocate($name);
     }
 
     /**
@@ -210,7 +213,7 @@ final class Connection extends PostgreConnection
     }
 
     /**
-     * The SQLSTATE and the text of the last error.
+     * The SQLSTATE and the text of the error of the last statement, if it failed.
      *
      * @return array{code: int|string, message: string}
      */
@@ -225,31 +228,19 @@ final class Connection extends PostgreConnection
 
     protected function _close()
     {
-        if ($this->link === null) {
+        if (!self::isLoaded()) {
             parent::_close();
 
             return;
         }
-        if ($this->transDepth > 0) {
-            $this->ended ??= new TransactionLostException(previous: Failure::closed());
-        }
-        $this->link->close();
-        $this->link = null;
+        $this->session()->close($this->transDepth > 0);
+        $this->adopt();
     }
 
     /** For CodeIgniter's ping(), which came after 4.6: pg_ping() would connect again to where the leader was. */
     protected function _ping(): bool
     {
-        if ($this->link === null) {
-            return pg_ping($this->connID);
-        }
-        try {
-            $this->link->query('SELECT 1');
-
-            return true;
-        } catch (Failure $failure) {
-            return !$failure->isLost;
-        }
+        return self::isLoaded() ? $this->session()->isAlive() : pg_ping($this->connID);
     }
 
     protected function _transBegin(): bool
@@ -257,9 +248,13 @@ final class Connection extends PostgreConnection
         if (!self::isLoaded()) {
             return parent::_transBegin();
         }
-
         // A BEGIN whose answer was lost has done nothing.
-        return $this->perform(static fn(Link $link): PgResult => $link->query('BEGIN'), Phase::InTransaction) !== false;
+        if ($this->perform(static fn(Link $link): PgResult => $link->query('BEGIN'), Phase::InTransaction) === false) {
+            // Who does not look at what transStart() returns would go on without a transaction.
+            throw $this->exception($this->failure);
+        }
+
+        return true;
     }
 
     protected function _transCommit(): bool
@@ -267,37 +262,17 @@ final class Connection extends PostgreConnection
         if (!self::isLoaded()) {
             return parent::_transCommit();
         }
-        $link = $this->link;
-        if ($this->ended !== null || $link === null || $link->isInFailedTransaction()) {
-            // The server would answer COMMIT with a ROLLBACK, and without an error.
-            $this->_transRollback();
-            $this->transDepth = 0;
-            throw $this->exception($this->failure ?? Failure::local('nothing was committed: a statement of the transaction has failed'));
-        }
-        if ($link->hasEnded()) {
-            try {
-                $this->lose(Failure::idle());
-            } finally {
-                $this->_transRollback();
-                $this->transDepth = 0;
-            }
-        }
         try {
-            $link->query('COMMIT');
-
-            return true;
-        } catch (Failure $failure) {
-            $this->failure = $failure;
+            $this->session()->commit($this->failure ?? Failure::local('nothing was committed: a statement of the transaction has failed'));
+        } catch (\Throwable $error) {
             $this->transDepth = 0;
-            $verdict = \HaDsn::verdict($failure, Phase::Commit, $this->hadsn);
-            // Only the server can say no, and it says so with an SQLSTATE. One that goes down has said nothing.
-            if ($failure->sqlstate !== null && ($verdict === Verdict::Unrelated || !$failure->isLost)) {
-                throw $this->exception($failure);
-            }
-            $this->drop($failure);
-            log_message('error', "hadsn: cluster $this->hadsn: no answer to COMMIT: the transaction may have been committed");
-            throw new CommitUnknownException(previous: $failure);
+            $this->failure = self::failureOf($error) ?? $this->failure;
+            throw $error instanceof Failure ? $this->exception($error) : $error;
+        } finally {
+            $this->adopt();
         }
+
+        return true;
     }
 
     protected function _transRollback(): bool
@@ -305,23 +280,16 @@ final class Connection extends PostgreConnection
         if (!self::isLoaded()) {
             return parent::_transRollback();
         }
-        if ($this->ended instanceof TransactionLostException) {
-            $this->transStatus = true;
-        } elseif ($this->link?->isInTransaction()) {
-            try {
-                $this->link->query('ROLLBACK');
-            } catch (Failure $failure) {
-                // The server rolls back what it loses.
-                $this->giveUp($failure);
-            }
-        }
-        $this->ended = null;
+        $this->session()->rollBack();
+        $this->transStatus = $this->statusBefore ?? $this->transStatus;
+        $this->statusBefore = null;
+        $this->adopt();
 
         return true;
     }
 
     /**
-     * Does something on the connection, and again on a new one if a failover stopped it and it has done nothing that lasts.
+     * Does something on the connection, and reports a failure the way CodeIgniter does.
      *
      * @template T
      *
@@ -329,106 +297,35 @@ final class Connection extends PostgreConnection
      * @param Phase|null        $phase what it is in; null: what the connection says
      *
      * @return T|false
-     */
-    private function perform(\Closure $work, ?Phase $phase = null): mixed
-    {
-        $patience = new Patience($this->hadsn);
-        do {
-            if ($this->ended instanceof Failure) {
-                return $this->fail($this->ended);
-            }
-            $link = $this->usable();
-            $isOpen = $this->transDepth > 0 || $link->isInTransaction();
-            $current = Phase::Connect;
-            try {
-                $current = match (true) {
-                    $isOpen => Phase::InTransaction,
-                    $phase !== null => $phase,
-                    // Nothing that is done on a replica lasts.
-                    $this->role === 'reader' && $link->isKnownStandby() => Phase::InTransaction,
-                    default => Phase::Autocommit,
-                };
-
-                return $work($link);
-            } catch (Failure $failure) {
-                $this->failure = $failure;
-            }
-            if ($isOpen && $failure->isLost) {
-                $this->lose($failure);
-            }
-            $mayRepeat = match (true) {
-                $failure->isLost => $this->giveUp($failure, $current) === Verdict::Retry,
-                $this->role === 'writer' && $failure->sqlstate === self::READ_ONLY => $this->hasMoved($link, $failure, $isOpen),
-                default => false,
-            };
-        } while ($mayRepeat && $patience->waitForFailover());
-
-        return $this->fail($failure);
-    }
-
-    /** The connection, which is a new one if the old one has ended. */
-    private function usable(): Link
-    {
-        if ($this->link?->hasEnded()) {
-            if ($this->transDepth > 0) {
-                $this->lose(Failure::idle());
-            }
-            $this->giveUp(Failure::idle());
-        }
-        $this->initialize();
-
-        return $this->link;
-    }
-
-    /**
-     * Whether a server that refused a write has become a replica; if so, the connection is given up. An application's own
-     * READ ONLY transaction gets the same refusal, and is none of hadsn's business.
-     */
-    private function hasMoved(Link $link, Failure $refusal, bool $isOpen): bool
-    {
-        try {
-            if ($isOpen) {
-                // In a failed transaction nothing can be asked. It is over then, and the rest of it must not run outside.
-                $link->query('ROLLBACK');
-            }
-            if (!$link->isStandby()) {
-                $this->ended = $this->transDepth > 0 ? $refusal : null;
-
-                return false;
-            }
-        } catch (Failure) {
-            // It has gone for good meanwhile, which comes to the same.
-        }
-        if ($isOpen) {
-            $this->lose($refusal);
-        }
-
-        return $this->giveUp($refusal, Phase::Autocommit) === Verdict::Retry;
-    }
-
-    /**
-     * Ends the open transaction with its connection.
      *
      * @throws TransactionLostException
      */
-    private function lose(Failure $failure): never
+    private function perform(\Closure $work, ?Phase $phase = null): mixed
     {
-        $this->failure = $failure;
-        $this->giveUp($failure, Phase::InTransaction);
-        $lost = new TransactionLostException(previous: $failure);
-        if ($this->transDepth > 0) {
-            $this->ended = $lost;
-            $this->transStatus = false;
+        try {
+            $result = $this->session()->run($work, $this->transDepth > 0, $phase);
+            $this->failure = null;
+
+            return $result;
+        } catch (Failure $failure) {
+            return $this->fail($failure);
+        } catch (TransactionLostException $lost) {
+            $this->failure = self::failureOf($lost);
+            throw $lost;
+        } finally {
+            $this->adopt();
         }
-        log_message('error', "hadsn: cluster $this->hadsn: {$lost->getMessage()}: {$failure->getMessage()}");
-        throw $lost;
     }
 
-    /** @throws TransactionLostException if the open transaction was lost */
-    private function throwIfLost(): void
+    /** Takes over what has become of the connection, for CodeIgniter and for the application. */
+    private function adopt(): void
     {
-        if ($this->ended instanceof TransactionLostException) {
-            throw new TransactionLostException(previous: $this->ended->getPrevious());
+        $this->connID = $this->session->handle() ?? false;
+        $this->connectTime = $this->session->connectTime;
+        $this->connectDuration = $this->session->connectDuration;
+        if ($this->statusBefore === null && $this->session->isLost()) {
+            $this->statusBefore = $this->transStatus;
+            $this->transStatus = false;
         }
     }
 
@@ -440,35 +337,19 @@ final class Connection extends PostgreConnection
     private function endIfLost(): void
     {
         try {
-            $this->throwIfLost();
+            $this->session?->throwIfLost();
         } catch (TransactionLostException $lost) {
-            $this->transRollback();
+            // With DBDebug 4.2's query() comes here by itself, and the application's statements are still to come.
+            if (!$this->isQuerying) {
+                $this->transRollback();
+            }
             throw $lost;
         }
     }
 
-    /** Gives a connection up, tells hadsn why, and says what that means for what was under way. */
-    private function giveUp(Failure $failure, Phase $phase = Phase::Connect): Verdict
-    {
-        $verdict = \HaDsn::verdict($failure, $phase, $this->hadsn);
-        $this->drop($failure);
-
-        return $verdict;
-    }
-
-    private function drop(Failure $failure): void
-    {
-        if ($this->link !== null) {
-            log_message('warning', "hadsn: cluster $this->hadsn: the connection to the $this->role is given up: {$failure->getMessage()}");
-            $this->link->close();
-        }
-        $this->link = null;
-        $this->connID = false;
-    }
-
-    /** Reports a failure the way CodeIgniter does. */
     private function fail(Failure $failure): false
     {
+        $this->failure = $failure;
         if ($this->transDepth > 0) {
             $this->transStatus = false;
         }
@@ -480,50 +361,42 @@ final class Connection extends PostgreConnection
         return false;
     }
 
-    /** What CodeIgniter throws for it: an ErrorException as long as its own class was an Error (4.1). */
-    private function exception(Failure $failure): \Exception
+    /** What CodeIgniter throws for it: until 4.2 what its handler of warnings made. */
+    private function exception(Failure $failure): \Throwable
     {
-        return is_subclass_of(DatabaseException::class, \Exception::class)
+        return method_exists($this, 'transException')
             ? new DatabaseException($failure->getMessage(), 0, $failure)
             : new \ErrorException($failure->getMessage(), 0, E_WARNING, __FILE__, __LINE__, $failure);
     }
 
-    private function dial(): Link
+    private static function failureOf(\Throwable $error): ?Failure
     {
-        $patience = new Patience($this->hadsn);
-        while (true) {
-            try {
-                $link = Link::open(\HaDsn::conninfo($this->role, $this->hadsn) . $this->credentials(), $this->setup());
-                if ($this->role === 'reader' || !$link->isKnownStandby()) {
-                    return $link;
-                }
-                // A pooler that has not noticed.
-                $link->close();
-                $failure = Failure::role();
-            } catch (Failure $failure) {
-            }
-            if (\HaDsn::verdict($failure, Phase::Connect, $this->hadsn) !== Verdict::Retry || !$patience->waitForFailover()) {
-                throw $failure;
-            }
-        }
+        $failure = $error instanceof Failure ? $error : $error->getPrevious();
+
+        return $failure instanceof Failure ? $failure : null;
     }
 
-    /** What the group says of them; the last word counts for libpq. */
-    private function credentials(): string
+    private function session(): Session
     {
-        $text = '';
-        foreach (['user' => $this->username, 'password' => $this->password, 'dbname' => $this->database, 'client_encoding' => $this->charset] as $keyword => $value) {
-            if ((string) $value !== '') {
-                $text .= " $keyword='" . addcslashes((string) $value, "'\\") . "'";
-            }
-        }
+        $dialer = new Dialer(
+            $this->hadsn,
+            $this->role,
+            [
+                'user' => $this->username,
+                'password' => $this->password,
+                'dbname' => $this->database,
+                'sslmode' => $this->sslmode ?? '',
+                'options' => $this->options ?? '',
+                'connect_timeout' => $this->connect_timeout ?? '',
+            ],
+            (string) $this->charset,
+            (string) $this->schema,
+            (bool) $this->pConnect,
+        );
+        $this->session ??= new Session($this->hadsn, $this->role, $dialer);
+        $this->session->dialer = $dialer;
 
-        return $text;
-    }
-
-    private function setup(): string
-    {
-        return (string) $this->schema === '' ? '' : "SET search_path TO {$this->schema},public;";
+        return $this->session;
     }
 
     private static function isLoaded(): bool

@@ -17,6 +17,9 @@ final class Link
     /** How long it is believed what the server has said of itself, in seconds. */
     private const FRESH = 1.0;
 
+    /** Whether something speaks against what it has said of its role. */
+    public bool $isDoubted = false;
+
     private ?bool $isStandby = null;
     private float $saidAt = 0.0;
 
@@ -63,11 +66,14 @@ final class Link
         }
         $readable = [pg_socket($this->handle)];
         $none = null;
-        if (stream_select($readable, $none, $none, 0) === 0) {
+        $warnings = [];
+        if (self::listening(static function () use (&$readable, &$none): int|false {
+            return stream_select($readable, $none, $none, 0);
+        }, $warnings) === 0 && $warnings === []) {
             return false;
         }
         try {
-            // It may be a NOTIFY, or a goodbye.
+            // It may be a NOTIFY, or a goodbye; or select(2) can't look at descriptors as high as this one.
             $this->query('SELECT 1');
         } catch (Failure $failure) {
             return $failure->isLost;
@@ -151,6 +157,7 @@ final class Link
     {
         $this->isStandby = pg_fetch_result($this->query("{$before}SELECT pg_is_in_recovery()"), 0, 0) === 't';
         $this->saidAt = hrtime(true) / 1e9;
+        $this->isDoubted = false;
 
         return $this->isStandby;
     }

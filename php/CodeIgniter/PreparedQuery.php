@@ -39,9 +39,9 @@ final class PreparedQuery extends PostgrePreparedQuery
             throw new \BadMethodCallException('You must call prepare before trying to execute a prepared statement.');
         }
         foreach ($data as $key => $value) {
-            // From 4.5 on CodeIgniter does so.
+            // From 4.5 on CodeIgniter does so. pg_escape_bytea() would want a connection, and there may be none now.
             if (is_string($value) && method_exists($this, 'isBinary') && $this->isBinary($value)) {
-                $data[$key] = pg_escape_bytea($value);
+                $data[$key] = '\\x' . bin2hex($value);
             }
         }
         $this->result = $this->db->executeStatement($this->name, $this->sql, $data);

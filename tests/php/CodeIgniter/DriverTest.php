@@ -6,7 +6,6 @@ namespace HaDsn\Tests\CodeIgniter;
 
 use CodeIgniter\Database\Exceptions\DatabaseException;
 use HaDsn\CodeIgniter\TransactionLostException;
-use HaDsn\CommitUnknownException;
 use HaDsn\ConfigException;
 use HaDsn\Phase;
 use HaDsn\Tests\Failover\Postgres;
@@ -55,6 +54,17 @@ final class DriverTest extends DriverTestCase
         self::assertSame('23505', $silent->error()['code']);
     }
 
+    public function testAnErrorIsThatOfTheLastStatement(): void
+    {
+        $db = self::connection(['DBDebug' => false]);
+        $db->query(self::INSERT . '(1)');
+        $db->query(self::INSERT . '(1)');
+        self::assertSame('23505', $db->error()['code']);
+        $db->query(self::INSERT . '(2)');
+
+        self::assertSame(['code' => '', 'message' => ''], $db->error());
+    }
+
     public function testAConnectionThatEndedIdleIsReplacedUnnoticed(): void
     {
         $db = self::connection();
@@ -68,6 +78,29 @@ final class DriverTest extends DriverTestCase
         self::assertTrue($db->transComplete());
 
         self::assertSame([1, 2, 3], self::entries($this->leader));
+    }
+
+    /** select(2) can't look at descriptors from 1024 on, and PHP warns of it: CodeIgniter makes an exception of a warning. */
+    public function testAConnectionOfAProcessWithManyFilesIsReplacedUnnoticed(): void
+    {
+        $files = array_map(static fn(): mixed => fopen('/dev/null', 'r'), range(1, 1100));
+        $warnings = [];
+        set_error_handler(static function (int $level, string $text) use (&$warnings): bool {
+            $warnings[] = $text;
+
+            return true;
+        });
+        try {
+            $db = self::connection();
+            $db->query(self::INSERT . '(1)');
+            self::terminate($db);
+            self::assertTrue($db->query(self::INSERT . '(2)'));
+        } finally {
+            restore_error_handler();
+            array_map(fclose(...), $files);
+        }
+        self::assertSame([], $warnings);
+        self::assertSame([1, 2], self::entries($this->leader));
     }
 
     public function testANewConnectionLeadsToTheNewLeader(): void
@@ -111,166 +144,6 @@ final class DriverTest extends DriverTestCase
         $proxy->stop();
     }
 
-    /** @dataProvider debugging */
-    public function testATransactionThatLostItsLeaderIsNeverHalfWritten(bool $isDebugging): void
-    {
-        $db = self::connection(['DBDebug' => $isDebugging]);
-        $db->transStart();
-        $db->query(self::INSERT . '(1)');
-        self::terminate($db);
-
-        $lost = self::thrown(static fn() => $db->query(self::INSERT . '(2)'));
-        self::assertInstanceOf(TransactionLostException::class, $lost);
-        self::assertStringStartsWith('the leader went in a transaction: nothing of it was written', $lost->getMessage());
-        self::assertSame(Verdict::Retry, \HaDsn::verdict($lost, Phase::InTransaction));
-        // The application has caught that and goes on.
-        foreach ([
-            static fn() => $db->query(self::INSERT . '(3)'),
-            static fn() => $db->simpleQuery(self::INSERT . '(4)'),
-            static fn() => $db->table('entry')->insert(['number' => 5]),
-            static fn() => $db->initialize(),
-            static function () use ($db): void {
-                $db->reconnect();
-                $db->query(self::INSERT . '(6)');
-            },
-            static function () use ($db): void {
-                $db->close();
-                $db->query(self::INSERT . '(7)');
-            },
-            static function () use ($db): void {
-                $db->transStart();
-                try {
-                    $db->query(self::INSERT . '(8)');
-                } finally {
-                    $db->transRollback();
-                }
-            },
-            static fn() => $db->transComplete(),
-        ] as $next) {
-            self::assertInstanceOf(TransactionLostException::class, self::thrown($next));
-        }
-        self::assertSame([], self::entries($this->leader));
-
-        // And again, from the beginning.
-        $db->transStart();
-        $db->query(self::INSERT . '(1)');
-        $db->query(self::INSERT . '(2)');
-        self::assertTrue($db->transComplete());
-        self::assertSame([1, 2], self::entries($this->leader));
-    }
-
-    /** @return iterable<string, array{bool}> */
-    public static function debugging(): iterable
-    {
-        yield 'DBDebug' => [true];
-        yield 'without DBDebug' => [false];
-    }
-
-    public function testALostTransactionThatIsRolledBackIsOver(): void
-    {
-        $db = self::connection();
-        $db->transStart();
-        $db->transStart();
-        self::terminate($db);
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(1)')));
-        self::assertTrue($db->transRollback());
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(1)')), 'the outer one is open');
-        self::assertTrue($db->transRollback());
-
-        $db->query(self::INSERT . '(2)');
-        self::assertSame([2], self::entries($this->leader));
-        self::assertTrue($db->transStatus());
-    }
-
-    public function testATransactionInWhichSomebodyClosesIsLost(): void
-    {
-        $db = self::connection();
-        $db->transStart();
-        $db->query(self::INSERT . '(1)');
-        $db->close();
-
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(2)')));
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->transComplete()));
-        self::assertSame([], self::entries($this->leader));
-    }
-
-    public function testALossBeforeCommitIsNoDoubt(): void
-    {
-        $db = self::connection();
-        $db->transStart();
-        $db->query(self::INSERT . '(1)');
-        self::terminate($db);
-
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->transComplete()));
-        self::assertSame([], self::entries($this->leader));
-        self::assertTrue($db->query(self::INSERT . '(2)'));
-    }
-
-    /**
-     * @dataProvider commits
-     *
-     * @param list<int> $entries
-     */
-    public function testACommitWithoutAnAnswerIsReported(string $cut, array $entries): void
-    {
-        $proxy = $this->throughProxy(Proxy::PASS);
-        $db = self::connection();
-        $db->transStart();
-        $db->query(self::INSERT . '(1)');
-        $proxy->will($cut);
-
-        $unknown = self::thrown(static fn() => $db->transComplete());
-
-        self::assertInstanceOf(CommitUnknownException::class, $unknown);
-        self::assertSame(Verdict::InDoubt, \HaDsn::verdict($unknown, Phase::InTransaction));
-        $proxy->will(Proxy::PASS);
-        $db->query(self::INSERT . '(2)');
-        self::assertSame($entries, self::entries($this->leader));
-        $proxy->stop();
-    }
-
-    /** @return iterable<string, array{string, list<int>}> */
-    public static function commits(): iterable
-    {
-        yield 'the server has not got it' => [Proxy::CLOSE_BEFORE_COMMIT, [2]];
-        yield 'the server has carried it out' => [Proxy::CLOSE_AFTER_COMMIT, [1, 2]];
-    }
-
-    public function testACommitThatTheServerRefusesIsAnError(): void
-    {
-        $this->leader->connect()->exec('CREATE TABLE late (number bigint REFERENCES entry DEFERRABLE INITIALLY DEFERRED)');
-        $db = self::connection();
-        $db->transStart();
-        $db->query('INSERT INTO late VALUES (1)');
-
-        $error = self::thrown(static fn() => $db->transComplete());
-        $this->leader->connect()->exec('DROP TABLE late');
-
-        self::assertInstanceOf(self::framework(), $error);
-        self::assertStringStartsWith('SQLSTATE[23503]', $error->getMessage());
-        self::assertTrue($db->transStart());
-        $db->query(self::INSERT . '(1)');
-        self::assertTrue($db->transComplete());
-    }
-
-    public function testATransactionWithAFailedStatementIsNotReportedAsCommitted(): void
-    {
-        $db = self::connection();
-        foreach (['transComplete', 'transCommit'] as $end) {
-            $db->transBegin();
-            $db->query(self::INSERT . '(1)');
-            self::assertInstanceOf(self::framework(), self::thrown(static fn() => $db->query(self::INSERT . '(1)')));
-            if ($end === 'transComplete') {
-                self::assertFalse($db->transComplete());
-            } else {
-                self::assertInstanceOf(self::framework(), self::thrown(static fn() => $db->transCommit()));
-            }
-            self::assertSame([], self::entries($this->leader));
-        }
-        $db->query(self::INSERT . '(2)');
-        self::assertSame([2], self::entries($this->leader));
-    }
-
     public function testAWriteThatMeetsAFormerLeaderIsSentToTheNewOne(): void
     {
         $old = $this->leader;
@@ -278,38 +151,6 @@ final class DriverTest extends DriverTestCase
 
         self::assertTrue($db->query(self::INSERT . '(1)'));
         self::assertSame([[], [1]], [self::entries($old), self::entries($this->leader)]);
-    }
-
-    public function testATransactionThatMeetsAFormerLeaderIsLost(): void
-    {
-        $old = $this->leader;
-        $db = $this->onAFormerLeader();
-        $db->transStart();
-
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(1)')));
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(2)')));
-        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->transComplete()));
-        $db->query(self::INSERT . '(3)');
-        self::assertSame([[], [3]], [self::entries($old), self::entries($this->leader)]);
-    }
-
-    public function testAReadOnlyTransactionOfTheApplicationIsItsOwnBusiness(): void
-    {
-        $db = self::connection();
-        $db->transStart();
-        $pid = pg_get_pid($db->connID);
-        $db->query('SET TRANSACTION READ ONLY');
-
-        foreach ([1, 2] as $number) {
-            $error = self::thrown(static fn() => $db->query(self::INSERT . "($number)"));
-            self::assertInstanceOf(self::framework(), $error);
-            self::assertStringStartsWith('SQLSTATE[25006]', $error->getMessage());
-        }
-        self::assertFalse($db->transComplete());
-        self::assertSame([], self::entries($this->leader));
-        $db->query(self::INSERT . '(3)');
-        self::assertSame($pid, pg_get_pid($db->connID));
-        self::assertSame([3], self::entries($this->leader));
     }
 
     public function testAPreparedQueryOutlivesItsConnection(): void
@@ -379,10 +220,49 @@ final class DriverTest extends DriverTestCase
         self::assertStringNotContainsString('wrong secret', Framework::boot()->log());
     }
 
+    public function testACopyIsGoneOnWithByHand(): void
+    {
+        $db = self::connection();
+        self::assertTrue($db->query('COPY entry FROM STDIN'));
+        pg_put_line($db->connID, "1\n\\.\n");
+        pg_end_copy($db->connID);
+        $db->query(self::INSERT . '(2)');
+
+        self::assertSame([1, 2], self::entries($this->leader));
+    }
+
+    public function testAPasswordStandsInNoTrace(): void
+    {
+        $this->patroni->answers(Answer::members(Nodes::leader('pg1', '127.0.0.1', ['port' => (int) explode(':', self::deadAddress())[1]])));
+        \HaDsn::configure(self::url($this->patroni, 'failover_timeout=300ms'));
+        $db = self::connection(['password' => 'a secret']);
+        foreach ([static fn() => $db->query('SELECT 1'), static fn() => $db->connect(), static fn() => $db->transStart()] as $call) {
+            for ($error = self::thrown($call); $error !== null; $error = $error->getPrevious()) {
+                foreach ($error->getTrace() as $frame) {
+                    // What an error page shows of arguments. An object is shown by its class.
+                    $arguments = $frame['args'] ?? [];
+                    array_walk_recursive($arguments, static fn(mixed $value) => self::assertStringNotContainsString('a secret', is_string($value) ? $value : ''));
+                }
+            }
+        }
+    }
+
+    public function testTheGroupsOptionsOfLibpqCount(): void
+    {
+        $db = self::connection(['options' => '-c statement_timeout=1234', 'schema' => 'pg_catalog', 'charset' => 'LATIN1']);
+        $shown = $db->query("SELECT current_setting('statement_timeout') AS a, current_setting('search_path') AS b, current_setting('client_encoding') AS c")->getRowArray();
+        self::assertSame(['a' => '1234ms', 'b' => 'pg_catalog, public', 'c' => 'LATIN1'], $shown);
+
+        self::assertThrows(DatabaseException::class, static fn() => self::connection(['sslmode' => 'require'])->query('SELECT 1'), 'server does not support SSL');
+        $seconds = self::seconds(static fn() => self::assertThrows(DatabaseException::class, static fn() => self::connection(['charset' => 'utf8mb4'])->query('SELECT 1'), 'utf8mb4'));
+        self::assertLessThan(3.0, $seconds);
+    }
+
     public function testPersistentConnectionsAreRefused(): void
     {
         $error = self::assertThrows(DatabaseException::class, static fn() => self::connection(['pConnect' => true])->query('SELECT 1'), 'option pConnect: expected false');
         self::assertInstanceOf(ConfigException::class, $error->getPrevious());
+        self::assertThrows(ConfigException::class, static fn() => self::connection()->persistentConnect(), 'option pConnect: expected false');
         self::assertThrows(DatabaseException::class, static fn() => self::connection(['role' => 'boss'])->query('SELECT 1'), 'option role "boss": expected writer or reader');
     }
 
@@ -395,35 +275,5 @@ final class DriverTest extends DriverTestCase
         self::assertSame('default', $config->defaultGroup);
         self::assertSame(['HaDsn\CodeIgniter', 'writer'], [$config->hadsn['DBDriver'], $config->hadsn['role']]);
         self::assertSame('reader', $config->hadsn_reader['role']);
-    }
-
-    /** What this version of CodeIgniter throws for a failed statement. */
-    private static function framework(): string
-    {
-        return is_subclass_of(DatabaseException::class, \Exception::class) ? DatabaseException::class : \ErrorException::class;
-    }
-
-    private function throughProxy(string $mode): Proxy
-    {
-        $proxy = new Proxy(Postgres::HOST, $this->leader->port, $mode);
-        $this->patroni->answers(Answer::members(Nodes::leader('own', Proxy::HOST, ['port' => $proxy->port, 'timeline' => null])));
-        \HaDsn::configure(self::url($this->patroni, 'failover_timeout=5s&sslmode=disable&gssencmode=disable'));
-        \HaDsn::invalidate();
-
-        return $proxy;
-    }
-
-    /** A connection to a server that took part in a switchover behind a pooler's back: it refuses writes and calls itself a replica. */
-    private function onAFormerLeader(): \HaDsn\CodeIgniter\Connection
-    {
-        $old = $this->leader->connect('postgres');
-        $old->exec('DROP SCHEMA IF EXISTS standby CASCADE; CREATE SCHEMA standby; GRANT USAGE ON SCHEMA standby TO app');
-        $db = self::connection();
-        $db->query('SET default_transaction_read_only = on');
-        $old->exec('CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS $$SELECT true$$');
-        $db->query('SET search_path TO public, standby, pg_catalog');
-        $this->moveTo(self::server(1));
-
-        return $db;
     }
 }

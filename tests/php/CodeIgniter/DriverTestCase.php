@@ -4,11 +4,14 @@ declare(strict_types=1);
 
 namespace HaDsn\Tests\CodeIgniter;
 
+use CodeIgniter\Database\Exceptions\DatabaseException;
 use HaDsn;
 use HaDsn\CodeIgniter\Connection;
 use HaDsn\Tests\Failover\Postgres;
+use HaDsn\Tests\Failover\Proxy;
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\FakePatroni;
+use HaDsn\Tests\Support\Nodes;
 use HaDsn\Tests\Support\UnitTestCase;
 
 /**
@@ -96,5 +99,35 @@ abstract class DriverTestCase extends UnitTestCase
     protected static function port(Connection $db): int
     {
         return (int) $db->query('SELECT inet_server_port() AS port')->getRow()->port;
+    }
+
+    /** What this version of CodeIgniter throws for a failed statement. */
+    protected static function framework(): string
+    {
+        return is_subclass_of(DatabaseException::class, \Exception::class) ? DatabaseException::class : \ErrorException::class;
+    }
+
+    protected function throughProxy(string $mode): Proxy
+    {
+        $proxy = new Proxy(Postgres::HOST, $this->leader->port, $mode);
+        $this->patroni->answers(Answer::members(Nodes::leader('own', Proxy::HOST, ['port' => $proxy->port, 'timeline' => null])));
+        \HaDsn::configure(self::url($this->patroni, 'failover_timeout=5s&sslmode=disable&gssencmode=disable'));
+        \HaDsn::invalidate();
+
+        return $proxy;
+    }
+
+    /** A connection to a server that took part in a switchover behind a pooler's back: it refuses writes and calls itself a replica. */
+    protected function onAFormerLeader(): Connection
+    {
+        $old = $this->leader->connect('postgres');
+        $old->exec('DROP SCHEMA IF EXISTS standby CASCADE; CREATE SCHEMA standby; GRANT USAGE ON SCHEMA standby TO app');
+        $db = self::connection();
+        $db->query('SET default_transaction_read_only = on');
+        $old->exec('CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS $$SELECT true$$');
+        $db->query('SET search_path TO public, standby, pg_catalog');
+        $this->moveTo(self::server(1));
+
+        return $db;
     }
 }
