@@ -44,7 +44,7 @@ final class Status extends BaseCommand
             ));
         } else {
             CLI::write("cluster $cluster, as {$topology->source} says");
-            CLI::table(array_map(array_values(...), $rows), ['member', 'role', 'state', 'lag', 'timeline', 'address']);
+            CLI::table(array_map(static fn(array $row): array => array_map(strval(...), array_values($row)), $rows), ['member', 'role', 'state', 'lag', 'timeline', 'address']);
             CLI::write($topology->leader === null ? 'there is no leader' : "{$topology->leader->name} leads");
         }
 
@@ -52,15 +52,15 @@ final class Status extends BaseCommand
         return $topology->leader === null ? 1 : null;
     }
 
-    /** @return array<string, string> */
+    /** @return array<string, string|int|null> lag: bytes; null: not known */
     private static function row(Member $member): array
     {
         return [
             'member' => $member->name,
             'role' => $member->role,
             'state' => $member->state,
-            'lag' => $member->lag === null ? '' : (string) $member->lag,
-            'timeline' => (string) $member->timeline,
+            'lag' => $member->lag,
+            'timeline' => $member->timeline,
             'address' => str_contains($member->host, ':') ? "[$member->host]:$member->port" : "$member->host:$member->port",
         ];
     }

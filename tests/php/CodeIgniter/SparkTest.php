@@ -43,6 +43,10 @@ final class SparkTest extends UnitTestCase
         $status = json_decode($outcome->stdout, true);
         self::assertIsArray($status, $outcome->stdout . $outcome->stderr);
         self::assertSame(['orders', 'pg1', 3], [$status['cluster'], $status['leader'], count($status['members'])]);
+        self::assertContains(
+            ['member' => 'pg2', 'role' => 'replica', 'state' => 'streaming', 'lag' => 0, 'timeline' => 3, 'address' => '127.0.2.2:5432'],
+            $status['members'],
+        );
     }
 
     public function testStatusWithoutALeaderOrConfiguration(): void
@@ -53,6 +57,15 @@ final class SparkTest extends UnitTestCase
 
         $outcome = self::$application->shell('php spark hadsn:status');
         self::assertStringContainsString('HADSN_URL', $outcome->stdout . $outcome->stderr);
+    }
+
+    public function testStatusWithoutTheExtension(): void
+    {
+        $command = [...Php::command(['error_reporting' => (string) (E_ALL & ~E_DEPRECATED)], false), 'spark', 'hadsn:status'];
+        $outcome = self::$application->shell(implode(' ', array_map('escapeshellarg', $command)));
+
+        self::assertNotSame(0, $outcome->exitCode);
+        self::assertStringContainsString('the extension is not loaded', $outcome->stdout . $outcome->stderr);
     }
 
     public function testWithoutTheExtensionTheGroupsHostIsUsed(): void
@@ -126,12 +139,12 @@ final class SparkTest extends UnitTestCase
             }
             PHP);
         $before = self::$application->shell('php spark groups --no-header')->json();
-        self::$application->insert('app/Config/Database.php', 'public $defaultGroup', "\tpublic \$hadsn = ['DBPrefix' => 'shop_'];\n");
+        self::$application->insert('app/Config/Database.php', 'public $defaultGroup', "\tpublic \$hadsn = ['DBPrefix' => 'shop_'];\n\tpublic array \$hadsn_reader = [];\n");
         self::$application->write('.env', "database.hadsn.username = somebody\n");
         $after = self::$application->shell('php spark groups --no-header')->json();
 
         self::assertSame('', $before['hadsn']['DBPrefix']);
         self::assertSame(['shop_', 'somebody', 'HaDsn\CodeIgniter'], [$after['hadsn']['DBPrefix'], $after['hadsn']['username'], $after['hadsn']['DBDriver']]);
-        self::assertSame($before['default'], $after['default']);
+        self::assertSame([$before['default'], $before['hadsn_reader']], [$after['default'], $after['hadsn_reader']]);
     }
 }
