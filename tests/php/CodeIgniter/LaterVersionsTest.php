@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Tests\CodeIgniter;
 
 use HaDsn\Tests\Failover\Postgres;
-use HaDsn\Tests\Support\Php;
+use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\UnitTestCase;
 
 /**
@@ -117,13 +117,13 @@ final class LaterVersionsTest extends UnitTestCase
     /** @return array<string, array<string, string>> what an application sees, with DBDebug and without */
     private function probe(Application $application): array
     {
-        $application->shell('cp -r ' . escapeshellarg(Application::package() . '/php') . ' app/ThirdParty/HaDsn');
-        $application->insert('app/Config/Autoload.php', 'public $psr4 = [', "'HaDsn\\CodeIgniter' => APPPATH . 'ThirdParty/HaDsn/CodeIgniter', 'HaDsn' => APPPATH . 'ThirdParty/HaDsn',\n");
+        $application->shell('cp -r ' . escapeshellarg(Page::package() . '/php') . ' app/ThirdParty/HaDsn');
+        (new Page('codeigniter.md'))->follow('Without Composer', $application);
         $application->write('app/Commands/Probe.php', (string) file_get_contents(__DIR__ . '/Probe.php.txt'));
         $found = [];
         foreach (['DBDebug' => '1', 'without DBDebug' => ''] as $name => $isDebugging) {
             self::$server->connect()->exec('DROP TABLE IF EXISTS entry, document; CREATE TABLE entry (number bigint PRIMARY KEY); CREATE TABLE document (body bytea)');
-            $outcome = $application->shell(implode(' ', array_map('escapeshellarg', [...Php::command(['error_reporting' => (string) (E_ALL & ~E_DEPRECATED)]), 'spark', 'probe', '--no-header'])), [
+            $outcome = $application->shell('php spark probe --no-header', [
                 'HADSN_URL' => self::url($this->cluster(self::$server->asLeader()), 'failover_timeout=5s'),
                 'PROBE_DEBUG' => $isDebugging,
                 'PROBE_ADMIN' => 'host=' . Postgres::HOST . ' port=' . self::$server->port . ' user=postgres password=postgres dbname=app',
