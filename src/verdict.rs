@@ -63,7 +63,7 @@ pub enum Fault {
     TooManyConnections,
     /// It broke while it was in use.
     Lost,
-    /// The server turned the login down: password, database, `pg_hba.conf`, TLS.
+    /// The server turned the login down: password, database, `pg_hba.conf`, TLS, a setting that it does not take.
     Login,
     /// Anything else.
     Other,
@@ -213,9 +213,14 @@ const LOGIN: &[&str] = &[
     "for connection option \"",
 ];
 
-/// Of a role, a database, a certificate file; in a failed connect only.
+/// Of a role, a database, a certificate file, a setting; in a failed connect only.
 const LOGIN_OBJECT: &[&str] = &[
     "\" does not exist",
+    "unrecognized configuration parameter",
+    "invalid value for parameter",
+    "permission denied to set parameter",
+    "invalid command-line argument",
+    "unsupported startup parameter",
     "is not permitted to log in",
     "permission denied for database",
     "is not currently accepting connections",
@@ -309,6 +314,9 @@ mod tests {
             ("FATAL:  database \"nosuch\" does not exist", Fault::Login),
             ("FATAL:  role \"nobody\" is not permitted to log in", Fault::Login),
             ("server does not support SSL, but SSL was required", Fault::Login),
+            ("FATAL:  unrecognized configuration parameter \"no.such\"", Fault::Login),
+            ("FATAL:  invalid value for parameter \"work_mem\": \"much\"", Fault::Login),
+            ("FATAL:  unsupported startup parameter: options", Fault::Login),
             ("Verbindungsaufbau abgelehnt", Fault::NotConnectedUnread),
         ] {
             assert_eq!(fault("08006", &refused(reason)), expected, "{reason}");
