@@ -13,22 +13,20 @@ namespace HaDsn\Testing;
 final class Background
 {
     /** How long it may take to start or to answer, in seconds. */
-    private const PATIENCE = 20.0;
+    private const PATIENCE = 20;
 
     /** @var resource|null */
     private mixed $process;
 
-    /** @var resource */
-    private mixed $input;
-
-    /** @var resource */
-    private mixed $output;
+    /** @var resource its standard input and output; a socket's deadline holds through signals, and silently */
+    private mixed $socket;
 
     /** @var resource */
     private mixed $errors;
 
     /** A child that was forked must leave it alone. */
     private readonly int $owner;
+    private int $asked = 0;
 
     /** @param array<string, mixed> $order what it is to be */
     public function __construct(array $order)
@@ -36,13 +34,15 @@ final class Background
         $this->errors = self::temporary();
         $this->owner = (int) getmypid();
         $php = PHP_BINARY === '' ? 'php' : PHP_BINARY;
-        $command = [$php, '-n', '-d', 'display_errors=stderr', __DIR__ . '/Server/serve.php', json_encode($order, JSON_THROW_ON_ERROR)];
-        $process = proc_open($command, [['pipe', 'r'], ['pipe', 'w'], $this->errors], $pipes);
+        $command = [$php, '-n', '-d', 'display_errors=stderr', '-d', 'memory_limit=-1', __DIR__ . '/Server/serve.php'];
+        $process = proc_open($command, [['socket'], ['redirect', 0], $this->errors], $pipes);
         if ($process === false) {
             throw new \RuntimeException("FakeCluster: $php can't be started");
         }
         $this->process = $process;
-        [$this->input, $this->output] = $pipes;
+        $this->socket = $pipes[0];
+        stream_set_timeout($this->socket, self::PATIENCE);
+        $this->tell($order);
     }
 
     public function __destruct()
@@ -64,11 +64,12 @@ final class Background
      */
     public function ask(array $order): mixed
     {
-        if ($this->process === null) {
-            throw new \LogicException('FakeCluster: it was stopped');
-        }
-        fwrite($this->input, json_encode($order, JSON_THROW_ON_ERROR) . "\n");
-        $answer = $this->hear();
+        $number = ++$this->asked;
+        $this->tell(['number' => $number] + $order);
+        do {
+            // An exception of a signal handler may have left an earlier answer there.
+            $answer = $this->hear();
+        } while ($answer['number'] !== $number);
         if (isset($answer['mistake'])) {
             throw new \LogicException("FakeCluster: {$answer['mistake']}");
         }
@@ -83,22 +84,12 @@ final class Background
      */
     public function hear(): array
     {
-        $deadline = microtime(true) + self::PATIENCE;
-        do {
-            [$read, $none] = [[$this->output], null];
-            // A signal may end the wait before time.
-            $ready = stream_select($read, $none, $none, 0, 100_000);
-            if ($ready === 1) {
-                $line = fgets($this->output);
-                if ($line === false) {
-                    break;
-                }
+        $line = fgets($this->socket);
+        if ($line === false || !str_ends_with($line, "\n")) {
+            throw $this->failure();
+        }
 
-                return json_decode($line, true, 32, JSON_THROW_ON_ERROR);
-            }
-        } while (microtime(true) < $deadline);
-        rewind($this->errors);
-        throw new \RuntimeException('FakeCluster: its process has failed: ' . trim((string) stream_get_contents($this->errors)));
+        return json_decode($line, true, 32, JSON_THROW_ON_ERROR);
     }
 
     public function stop(): void
@@ -108,11 +99,30 @@ final class Background
         }
         // It has nothing to tidy up. 9 is SIGKILL, whose name only the extension pcntl knows.
         proc_terminate($this->process, 9);
-        fclose($this->input);
-        fclose($this->output);
+        fclose($this->socket);
         fclose($this->errors);
         proc_close($this->process);
         $this->process = null;
+    }
+
+    /** @param array<string, mixed> $order */
+    private function tell(array $order): void
+    {
+        if ($this->process === null) {
+            throw new \LogicException('FakeCluster: it was stopped');
+        }
+        if (!proc_get_status($this->process)['running']) {
+            throw $this->failure();
+        }
+        fwrite($this->socket, json_encode($order, JSON_THROW_ON_ERROR) . "\n");
+    }
+
+    private function failure(): \RuntimeException
+    {
+        rewind($this->errors);
+        $said = trim((string) stream_get_contents($this->errors));
+
+        return new \RuntimeException('FakeCluster: its process ' . (stream_get_meta_data($this->socket)['timed_out'] ? 'has not answered' : 'has ended') . ($said === '' ? '' : ": $said"));
     }
 
     /** @return resource */

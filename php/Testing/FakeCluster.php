@@ -200,12 +200,13 @@ final class FakeCluster
     /** A member says nothing any more and keeps its connections, as a machine that hangs. {@see elect()} replaces a leader. */
     public function freeze(string $member): void
     {
-        $this->process->ask(['do' => 'freeze', 'member' => $member, 'frozen' => true]);
+        $this->process->ask(['do' => 'freeze', 'member' => $member]);
     }
 
+    /** It goes on. If somebody else leads by now, it is a replica and ends the connections that it had as the leader. */
     public function thaw(string $member): void
     {
-        $this->process->ask(['do' => 'freeze', 'member' => $member, 'frozen' => false]);
+        $this->process->ask(['do' => 'thaw', 'member' => $member]);
     }
 
     /** How far a replica is behind, in bytes; null: it is not known. What was written can be seen there all the same. */

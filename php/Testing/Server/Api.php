@@ -56,7 +56,7 @@ final class Api
     {
         if (!$request->client->receive()) {
             $request->client->close();
-        } elseif ($request->dueAt === null && str_contains($request->client->in, "\r\n\r\n")) {
+        } elseif ($request->dueAt === null && str_contains($request->client->pending(), "\r\n\r\n")) {
             $this->count[$request->node->name] = 1 + ($this->count[$request->node->name] ?? 0);
             $request->dueAt = microtime(true) + $request->node->delay;
         }
@@ -76,7 +76,7 @@ final class Api
 
     private function answer(Request $request): void
     {
-        [$method, $target] = explode(' ', $request->client->in, 3) + ['', ''];
+        [$method, $target] = explode(' ', $request->client->pending(), 3) + ['', ''];
         $path = explode('?', $target, 2)[0];
         $node = $request->node;
         $leads = $this->cluster->leads($node);

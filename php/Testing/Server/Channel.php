@@ -11,8 +11,17 @@ namespace HaDsn\Testing\Server;
  */
 final class Channel
 {
-    public string $in = '';
+    /** How much is read at a time, and how much may wait to be written before nobody should add to it, in bytes. */
+    private const CHUNK = 1 << 18;
+
+    private string $in = '';
+
+    /** Up to where `$in` has been taken. */
+    private int $at = 0;
     private string $out = '';
+
+    /** Up to where `$out` has been written. */
+    private int $written = 0;
     private bool $isEnding = false;
     private bool $isOver = false;
 
@@ -20,25 +29,57 @@ final class Channel
     public function __construct(public readonly mixed $socket)
     {
         stream_set_blocking($socket, false);
+        stream_set_chunk_size($socket, self::CHUNK);
     }
 
-    /** Puts what has come behind `$in`; false: the other side has ended. */
+    /** Takes in what has come; false: the other side has ended. */
     public function receive(): bool
     {
-        $bytes = fread($this->socket, 65536);
+        $bytes = fread($this->socket, self::CHUNK);
         if ($bytes === '' || $bytes === false) {
             return !feof($this->socket);
+        }
+        if ($this->at > 0) {
+            $this->in = substr($this->in, $this->at);
+            $this->at = 0;
         }
         $this->in .= $bytes;
 
         return true;
     }
 
+    /** What has come and was not taken. */
+    public function pending(): string
+    {
+        return $this->at === 0 ? $this->in : substr($this->in, $this->at);
+    }
+
+    /**
+     * Takes a whole message, when it is there.
+     *
+     * @param int $type how many bytes stand before its length, which counts itself and what follows: none in a client's first message
+     */
+    public function take(int $type): ?string
+    {
+        $rest = strlen($this->in) - $this->at;
+        if ($rest < ($type === 0 ? 8 : 5)) {
+            return null;
+        }
+        $length = $type + max($type === 0 ? 8 : 4, Wire::number($this->in, $this->at + $type));
+        if ($rest < $length) {
+            return null;
+        }
+        $message = substr($this->in, $this->at, $length);
+        $this->at += $length;
+
+        return $message;
+    }
+
+    /** Is written by {@see flush()}, which the loop calls when it is time. */
     public function send(string $bytes): void
     {
         if (!$this->isEnding) {
             $this->out .= $bytes;
-            $this->flush();
         }
     }
 
@@ -49,20 +90,21 @@ final class Channel
         $this->flush();
     }
 
-    public function isEnding(): bool
-    {
-        return $this->isEnding;
-    }
-
     public function wantsToWrite(): bool
     {
         return $this->out !== '' && !$this->isOver;
     }
 
+    /** So much waits to be written that nothing should be added. */
+    public function isFull(): bool
+    {
+        return strlen($this->out) - $this->written > self::CHUNK && !$this->isOver;
+    }
+
     public function flush(): void
     {
-        while ($this->out !== '' && !$this->isOver) {
-            $written = fwrite($this->socket, $this->out);
+        while ($this->wantsToWrite()) {
+            $written = fwrite($this->socket, substr($this->out, $this->written, self::CHUNK));
             if ($written === false) {
                 // The other side is gone, which reading will tell.
                 $this->isOver = true;
@@ -70,7 +112,12 @@ final class Channel
             if ($written === false || $written === 0) {
                 return;
             }
-            $this->out = substr($this->out, $written);
+            $this->written += $written;
+            // Not each time: of something large all the rest would be copied each time.
+            if ($this->written > strlen($this->out) / 2) {
+                $this->out = substr($this->out, $this->written);
+                $this->written = 0;
+            }
         }
         if ($this->isEnding && !$this->isOver) {
             $this->isOver = true;

@@ -21,11 +21,12 @@ final class Cluster
 
     /**
      * @param array<string, Node>                             $nodes  the first one leads
-     * @param \Closure(Node, 'terminate'|'cut'|'align'): void $effect on the connections of a node
+     * @param \Closure(Node, 'terminate'|'cut'|'depose'|'align'): void $effect on the connections of a node
      */
     public function __construct(private readonly array $nodes, public readonly string $system, private readonly \Closure $effect)
     {
-        $this->leader = array_key_first($nodes);
+        // The key of one that is called "1" is a number.
+        $this->leader = (string) array_key_first($nodes);
     }
 
     public function node(string $name): Node
@@ -142,13 +143,24 @@ final class Cluster
         $node = $this->node($name);
         $node->open(true);
         $node->isListed = true;
-        $node->isStarting = false;
+        $node->isStarting = $node->isFrozen = false;
         $node->timeline = $this->timeline;
     }
 
-    public function freeze(string $name, bool $isFrozen): void
+    public function freeze(string $name): void
     {
-        $this->node($name)->isFrozen = $isFrozen;
+        $this->node($name)->isFrozen = true;
+    }
+
+    /** It wakes up. If somebody else leads by now it notices before it does anything that was sent to it meanwhile. */
+    public function thaw(string $name): void
+    {
+        $node = $this->node($name);
+        $node->isFrozen = false;
+        if ($node->isUp && !$this->leads($node)) {
+            $node->timeline = $this->timeline;
+            ($this->effect)($node, 'depose');
+        }
     }
 
     /**

@@ -14,10 +14,12 @@ final class Door
     private const HOST = '127.0.0.1';
 
     public readonly int $port;
-    private bool $isOpen = true;
 
-    /** @var resource */
-    private mixed $socket;
+    /** @var resource has the port too, and never listens: nobody else can get it while the other one is closed */
+    private readonly mixed $holder;
+
+    /** @var resource|null */
+    private mixed $socket = null;
 
     /** @param array<int, true> $used ports that must not come again */
     public function __construct(array $used)
@@ -25,45 +27,39 @@ final class Door
         // Those are held until there is another one, so that the system can't give out the same again.
         $refused = [];
         do {
-            $socket = self::bind(0, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN);
-            $port = (int) substr((string) strrchr((string) stream_socket_get_name($socket, false), ':'), 1);
-            $refused[] = $socket;
+            $holder = self::bind(0, STREAM_SERVER_BIND);
+            $port = (int) substr((string) strrchr((string) stream_socket_get_name($holder, false), ':'), 1);
+            $refused[] = $holder;
         } while (isset($used[$port]));
-        $this->socket = $socket;
+        $this->holder = $holder;
         $this->port = $port;
+        $this->open();
     }
 
     /** @return resource|null */
     public function listener(): mixed
     {
-        return $this->isOpen ? $this->socket : null;
+        return $this->socket;
     }
 
     public function accept(): ?Channel
     {
-        $socket = $this->isOpen ? stream_socket_accept($this->socket, 0) : false;
+        $socket = $this->socket === null ? false : stream_socket_accept($this->socket, 0);
 
         return $socket === false ? null : new Channel($socket);
     }
 
     public function open(): void
     {
-        $this->become(true);
+        $this->socket ??= self::bind($this->port, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN);
     }
 
     public function close(): void
     {
-        $this->become(false);
-    }
-
-    private function become(bool $isOpen): void
-    {
-        if ($this->isOpen === $isOpen) {
-            return;
+        if ($this->socket !== null) {
+            fclose($this->socket);
+            $this->socket = null;
         }
-        fclose($this->socket);
-        $this->socket = self::bind($this->port, $isOpen ? STREAM_SERVER_BIND | STREAM_SERVER_LISTEN : STREAM_SERVER_BIND);
-        $this->isOpen = $isOpen;
     }
 
     /** @return resource */

@@ -14,6 +14,9 @@ use HaDsn\Testing\Fate;
  */
 final class Link
 {
+    /** How long the first message of a client may be, in bytes; as PostgreSQL has it. */
+    private const LONGEST_FIRST = 10_000;
+
     private static int $count = 0;
 
     public readonly int $number;
@@ -57,16 +60,17 @@ final class Link
     public function hearClient(): void
     {
         $goesOn = $this->client->receive();
-        while (($message = $this->hasStarted ? Wire::take($this->client->in) : Wire::takeFirst($this->client->in)) !== null) {
+        while (($message = $this->client->take($this->hasStarted ? 1 : 0)) !== null) {
             match (true) {
                 $this->isOver => $this->inVain($message),
                 $this->hasStarted => $this->fromClient($message),
                 default => $this->first($message),
             };
         }
-        if (!$goesOn) {
+        if (!$goesOn || $this->speaksSomethingElse()) {
             $this->close();
         }
+        $this->flush();
     }
 
     /** The server has said something, or has gone. */
@@ -76,32 +80,29 @@ final class Link
             return;
         }
         $goesOn = $this->server->receive();
-        while (!$this->isOver && $this->server !== null && ($message = Wire::take($this->server->in)) !== null) {
+        while (!$this->isOver && $this->server !== null && ($message = $this->server->take(1)) !== null) {
             $this->fromServer($message);
         }
         if (!$goesOn && !$this->isOver) {
             $this->end('');
         }
+        $this->flush();
     }
 
     /** Ends it for the client: with these last words. */
     public function end(string $lastWords): void
     {
         if (!$this->isOver) {
-            $this->isOver = true;
             $this->client->send($lastWords);
             $this->client->end();
-            $this->server?->close();
-            $this->server = null;
+            $this->leaveServer();
         }
     }
 
     public function close(): void
     {
-        $this->isOver = true;
         $this->client->close();
-        $this->server?->close();
-        $this->server = null;
+        $this->leaveServer();
     }
 
     public function isClosed(): bool
@@ -109,11 +110,17 @@ final class Link
         return !is_resource($this->client->socket);
     }
 
+    /** Whether the session at the server is one of a replica; null: there is none. */
+    public function isReplica(): ?bool
+    {
+        return $this->isReplica;
+    }
+
     /** Makes the session what its member is by now, as soon as it can be told. */
     public function align(): void
     {
         $isReplica = !$this->proxy->leads($this->node);
-        if ($this->isReplica === null || $this->isReplica === $isReplica || $this->replies !== []) {
+        if ($this->isOver || $this->isReplica === null || $this->isReplica === $isReplica || $this->replies !== []) {
             return;
         }
         if ($this->status === 'I') {
@@ -131,6 +138,33 @@ final class Link
             // Until the transaction is over; then align() makes it last.
             $this->inject('SET transaction_read_only = on');
         }
+    }
+
+    private function speaksSomethingElse(): bool
+    {
+        $first = $this->hasStarted ? '' : $this->client->pending();
+
+        return strlen($first) >= 4 && Wire::number($first, 0) > self::LONGEST_FIRST;
+    }
+
+    private function flush(): void
+    {
+        $this->client->flush();
+        $this->server?->flush();
+    }
+
+    /** It is over. What was to happen when the server has done something has not happened. */
+    private function leaveServer(): void
+    {
+        $this->isOver = true;
+        foreach ($this->replies as $reply) {
+            if ($reply->trap !== null) {
+                $this->proxy->set($reply->trap);
+            }
+        }
+        $this->replies = [];
+        $this->server?->close();
+        $this->server = null;
     }
 
     private function first(string $message): void
@@ -151,8 +185,8 @@ final class Link
 
                 return;
         }
-        if ($this->node->isStarting) {
-            $this->end(Wire::fatal('57P03', 'the database system is starting up'));
+        if ($this->node->isStarting || $this->proxy->isFull()) {
+            $this->end($this->node->isStarting ? Wire::fatal('57P03', 'the database system is starting up') : Wire::fatal('53300', 'sorry, too many clients already: more than a FakeCluster takes'));
 
             return;
         }
@@ -218,6 +252,12 @@ final class Link
     /** Sends what was held for this Sync or Flush. */
     private function release(string $last): void
     {
+        if ($this->held === '' && ($this->replies[0]->isCopying ?? false)) {
+            // The server has passed over the Sync that came before the data, and answers this one instead.
+            $this->server?->send($last);
+
+            return;
+        }
         [$reply, $messages, $executed] = [$this->flushed ?? new Reply(), $this->held, $this->executed];
         [$this->held, $this->executed] = ['', []];
         foreach ($executed as $sql) {
@@ -272,6 +312,15 @@ final class Link
                     $reply->hasFailed = true;
                 }
                 break;
+            case 'G':
+                // COPY … FROM STDIN: nothing goes on before the client knows that it may send.
+                if ($reply !== null) {
+                    $reply->isCopying = true;
+                    $this->client->send($reply->withheld . $message);
+                    $reply->withheld = '';
+                }
+
+                return;
             case 'Z':
                 $this->status = $message[5];
                 $this->complete($message);
@@ -312,7 +361,6 @@ final class Link
                 $this->proxy->journal->settle($statement, Fate::Done);
             }
         } elseif ($reply->trap !== null) {
-            $reply->trap->rearm();
             $this->proxy->set($reply->trap);
         }
         $this->client->send($reply->withheld . $message);
@@ -326,16 +374,20 @@ final class Link
             return false;
         }
         $number = $this->proxy->journal->add($sql, $this->node->name, $this->number);
-        $trap = $this->proxy->trapFor($sql);
-        if ($trap?->isBefore === true) {
-            $this->proxy->spring($trap, $this);
-            if ($this->isOver) {
-                $this->proxy->journal->settle($number, Fate::NotSent);
+        [$before, $after] = $this->proxy->trapsFor($sql);
+        if ($before !== null) {
+            $this->proxy->spring($before, $this);
+        }
+        if ($after !== null && ($this->isOver || $reply->trap !== null)) {
+            // It is meant for a statement that takes effect, and there is one trap at a time.
+            $this->proxy->set($after);
+        } elseif ($after !== null) {
+            $reply->trap = $after;
+        }
+        if ($this->isOver) {
+            $this->proxy->journal->settle($number, Fate::NotSent);
 
-                return true;
-            }
-        } elseif ($trap !== null) {
-            $reply->trap = $trap;
+            return true;
         }
         $reply->statements[] = $number;
 

@@ -11,10 +11,13 @@ namespace HaDsn\Testing\Server;
  */
 final class Proxy
 {
+    /** Each takes two descriptors, and select(2) knows 1024. */
+    private const MOST = 450;
+
     /** @var array<int, Link> */
     private array $links = [];
 
-    /** @var list<Trap> */
+    /** @var array<int, Trap> */
     private array $traps = [];
     private Cluster $cluster;
     private ?string $mistake = null;
@@ -40,6 +43,11 @@ final class Proxy
     public function links(): array
     {
         return $this->links = array_filter($this->links, static fn(Link $link): bool => !$link->isClosed());
+    }
+
+    public function isFull(): bool
+    {
+        return count($this->links()) > self::MOST;
     }
 
     /** A connection to the server behind; null: there is none, for this reason. */
@@ -84,6 +92,7 @@ final class Proxy
                 match ($what) {
                     'terminate' => $link->end(self::terminated()),
                     'cut' => $link->end(''),
+                    'depose' => $link->isReplica() === false ? $link->end(self::terminated()) : null,
                     default => $link->alignAtOnce(),
                 };
             }
@@ -103,21 +112,28 @@ final class Proxy
     /** @return list<string> the traps that nobody has stepped into */
     public function armed(): array
     {
-        return array_map(static fn(Trap $trap): string => $trap->describe(), $this->traps);
+        return array_values(array_map(static fn(Trap $trap): string => $trap->describe(), $this->traps));
     }
 
-    /** The trap of this statement, which is set no more. */
-    public function trapFor(string $sql): ?Trap
+    /**
+     * The traps of a statement that has come, one of each kind, which are set no more. Others whose turn it is are for the next one.
+     *
+     * @return array{Trap|null, Trap|null} before the statement, and after it
+     */
+    public function trapsFor(string $sql): array
     {
-        foreach ($this->traps as $number => $trap) {
-            if ($trap->isSprung($sql)) {
-                array_splice($this->traps, $number, 1);
-
-                return $trap;
+        // All of them count.
+        $due = array_filter($this->traps, static fn(Trap $trap): bool => $trap->isDue($sql));
+        $taken = [null, null];
+        foreach ($due as $number => $trap) {
+            $kind = $trap->isBefore ? 0 : 1;
+            if ($taken[$kind] === null) {
+                $taken[$kind] = $trap;
+                unset($this->traps[$number]);
             }
         }
 
-        return null;
+        return $taken;
     }
 
     public function spring(Trap $trap, Link $link): void

@@ -15,6 +15,9 @@ final class Reply
     public string $withheld = '';
     public bool $hasFailed = false;
 
+    /** The client sends data, which the server has asked for. */
+    public bool $isCopying = false;
+
     /** What happens when the server has done it. */
     public ?Trap $trap = null;
 

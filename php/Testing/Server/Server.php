@@ -45,9 +45,10 @@ final class Server
         $this->api = new Api($this->cluster);
     }
 
-    /** Until standard input ends. */
+    /** Until standard input ends, or the process that has started this one: a child of that one may still have the other end. */
     public function run(): void
     {
+        $parent = self::parent();
         $this->proxy->connect($refusal)?->close();
         if ($refusal !== null && $this->hasServer) {
             $this->say(['mistake' => $refusal]);
@@ -55,8 +56,15 @@ final class Server
             return;
         }
         $this->say(['ports' => array_map(static fn(Node $node): array => ['postgres' => $node->postgres->port, 'api' => $node->api->port], $this->nodes)]);
+        $looked = microtime(true);
         while ($this->turn()) {
             $now = microtime(true);
+            if ($now - $looked > 1.0) {
+                if (self::parent() !== $parent) {
+                    return;
+                }
+                $looked = $now;
+            }
             $this->cluster->tick($now);
             $this->api->tick($now);
         }
@@ -79,12 +87,17 @@ final class Server
             if ($link->node->isFrozen) {
                 continue;
             }
-            $read["client $id"] = $link->client->socket;
+            // Who sends more than the other side takes has to wait.
+            if ($link->server?->isFull() !== true) {
+                $read["client $id"] = $link->client->socket;
+            }
             if ($link->client->wantsToWrite()) {
                 $write["client $id"] = $link->client->socket;
             }
             if ($link->server !== null) {
-                $read["server $id"] = $link->server->socket;
+                if (!$link->client->isFull()) {
+                    $read["server $id"] = $link->server->socket;
+                }
                 if ($link->server->wantsToWrite()) {
                     $write["server $id"] = $link->server->socket;
                 }
@@ -102,7 +115,10 @@ final class Server
         $none = null;
         $microseconds = (int) (max(0.0, min(1.0, min($this->cluster->dueAt() ?? INF, $this->api->dueAt() ?? INF) - microtime(true))) * 1e6);
         if (stream_select($read, $write, $none, 0, $microseconds) === false) {
-            return true;
+            $reason = error_get_last()['message'] ?? 'stream_select() has failed';
+
+            // 4 is EINTR: this process was stopped for a while.
+            return str_contains($reason, '[4]') ? true : throw new \RuntimeException($reason);
         }
         foreach ($this->nodes as $name => $node) {
             if (isset($read["postgres $name"])) {
@@ -149,10 +165,11 @@ final class Server
         try {
             $order = json_decode($line, true, 16, JSON_THROW_ON_ERROR);
             $mistake = $this->proxy->takeMistake();
-            $this->say($mistake === null ? ['result' => $this->do($order)] : ['mistake' => $mistake]);
+            $answer = $mistake === null ? ['result' => $this->do($order)] : ['mistake' => $mistake];
         } catch (\DomainException $mistake) {
-            $this->say(['mistake' => $mistake->getMessage()]);
+            $answer = ['mistake' => $mistake->getMessage()];
         }
+        $this->say(['number' => $order['number']] + $answer);
 
         return true;
     }
@@ -184,7 +201,10 @@ final class Server
                 $this->cluster->start($order['member']);
                 break;
             case 'freeze':
-                $this->cluster->freeze($order['member'], $order['frozen']);
+                $this->cluster->freeze($order['member']);
+                break;
+            case 'thaw':
+                $this->cluster->thaw($order['member']);
                 break;
             case 'lag':
                 $this->cluster->node($order['member'])->lag = $order['bytes'];
@@ -221,6 +241,15 @@ final class Server
         }
 
         return $this->cluster->leader();
+    }
+
+    /** The process that has started this one, or has taken it over; null where there is no /proc. */
+    private static function parent(): ?string
+    {
+        $stat = is_readable('/proc/self/stat') ? (string) file_get_contents('/proc/self/stat') : '';
+
+        // proc_pid_stat(5): behind the name, in brackets, its state and its parent.
+        return preg_match('/.*\) \S (\d+) /s', $stat, $found) === 1 ? $found[1] : null;
     }
 
     private function say(mixed $answer): void

@@ -20,16 +20,10 @@ final class Trap
         public readonly array $action,
     ) {}
 
-    /** Whether this is the statement. Every one that matches counts. */
-    public function isSprung(string $sql): bool
+    /** Whether this is the statement, or a later one if something else came between. Every one that matches counts. */
+    public function isDue(string $sql): bool
     {
-        return preg_match($this->pattern, $sql) === 1 && --$this->nth === 0;
-    }
-
-    /** The statement came, and did nothing: the next one is meant. */
-    public function rearm(): void
-    {
-        $this->nth = 1;
+        return preg_match($this->pattern, $sql) === 1 && --$this->nth <= 0;
     }
 
     public function describe(): string

@@ -15,35 +15,6 @@ final class Wire
     public const GSS_REQUEST = 80877104;
     public const CANCEL_REQUEST = 80877102;
 
-    /** Takes a whole message off a buffer: type, length, content. */
-    public static function take(string &$buffer): ?string
-    {
-        if (strlen($buffer) < 5) {
-            return null;
-        }
-        $length = 1 + self::number($buffer, 1);
-        if (strlen($buffer) < $length) {
-            return null;
-        }
-        $message = substr($buffer, 0, $length);
-        $buffer = substr($buffer, $length);
-
-        return $message;
-    }
-
-    /** Takes the first message of a client off a buffer, which has no type. */
-    public static function takeFirst(string &$buffer): ?string
-    {
-        if (strlen($buffer) < 8 || strlen($buffer) < self::number($buffer, 0)) {
-            return null;
-        }
-        $length = max(8, self::number($buffer, 0));
-        $message = substr($buffer, 0, $length);
-        $buffer = substr($buffer, $length);
-
-        return $message;
-    }
-
     public static function message(string $type, string $content): string
     {
         return $type . pack('N', 4 + strlen($content)) . $content;

@@ -1,7 +1,8 @@
 <?php
 
 /*
- * The process behind a FakeCluster, which talks to it by lines of JSON. Argument: what it is to be. Ends with its standard input.
+ * The process behind a FakeCluster, which talks to it by lines of JSON on its standard input and output; the first says what it is to be. Ends with
+ * the other side, or with the process that has started it.
  */
 
 declare(strict_types=1);
@@ -16,4 +17,4 @@ foreach (['Wire', 'Channel', 'Door', 'Node', 'Cluster', 'Trap', 'Journal', 'Repl
     require __DIR__ . "/$class.php";
 }
 
-(new Server(json_decode($argv[1], true, 16, JSON_THROW_ON_ERROR)))->run();
+(new Server(json_decode((string) fgets(STDIN), true, 16, JSON_THROW_ON_ERROR)))->run();

@@ -292,6 +292,120 @@ final class FakeClusterTest extends TestingTestCase
         self::assertSame([0, 'pg1', ''], [$outcome->exitCode, $outcome->stdout, $outcome->stderr]);
     }
 
+    public function testItEndsWithAKilledTestAlthoughAChildOfThatLivesOn(): void
+    {
+        $autoload = var_export(dirname(__DIR__) . '/Connection/autoload.php', true);
+        $process = Php::start(<<<PHP
+            require $autoload;
+            \$cluster = HaDsn\Testing\FakeCluster::start(new HaDsn\Testing\FakeMember('pg1'));
+            \$child = pcntl_fork();
+            if (\$child === 0) {
+                sleep(60);
+                posix_kill(getmypid(), SIGKILL);
+            }
+            echo \$cluster->address('pg1'), ' ', \$child, "\\n";
+            sleep(60);
+            PHP);
+        [, $address, $child] = $process->waitFor('~^(127\.0\.0\.1:\d+) (\d+)\n~', 20.0);
+        $process->signal(SIGKILL);
+        try {
+            self::await(static fn(): bool => self::isRefused($address), 'nobody listens');
+            self::assertTrue(posix_kill((int) $child, 0), 'the child is there');
+        } finally {
+            posix_kill((int) $child, SIGKILL);
+        }
+    }
+
+    public function testAProcessThatTheTestStartsDoesNotKeepIt(): void
+    {
+        $cluster = FakeCluster::start(new FakeMember('pg1'));
+        $held = (new Process(['/bin/sh', '-c', 'ls -l /proc/$$/fd']))->wait(20.0)->stdout;
+        self::assertStringNotContainsString('socket:', $held);
+        $cluster->stop();
+    }
+
+    public function testASignalDoesNotDisturbAQuestion(): void
+    {
+        $cluster = $this->ending(FakeCluster::start());
+        $caught = 0;
+        pcntl_async_signals(true);
+        pcntl_signal(SIGUSR1, static function () use (&$caught): void {
+            ++$caught;
+        }, false);
+        $me = getmypid();
+        $child = pcntl_fork();
+        if ($child === 0) {
+            while (posix_kill($me, SIGUSR1)) {
+                usleep(100);
+            }
+            posix_kill(getmypid(), SIGKILL);
+        }
+        try {
+            for ($i = 0; $i < 500; ++$i) {
+                self::assertSame('pg1', $cluster->leader());
+            }
+        } finally {
+            posix_kill($child, SIGKILL);
+            pcntl_waitpid($child, $status);
+            pcntl_signal(SIGUSR1, SIG_DFL);
+            pcntl_async_signals(false);
+        }
+        self::assertGreaterThan(10, $caught);
+    }
+
+    public function testAQuestionThatWasBrokenOffDoesNotSpoilTheNext(): void
+    {
+        $cluster = $this->ending(FakeCluster::start());
+        pcntl_async_signals(true);
+        pcntl_signal(SIGALRM, static fn() => throw new \DomainException('the time limit'));
+        try {
+            $broken = 0;
+            for ($i = 0; $i < 100; ++$i) {
+                $child = pcntl_fork();
+                if ($child === 0) {
+                    usleep(10 * $i);
+                    posix_kill(posix_getppid(), SIGALRM);
+                    posix_kill(getmypid(), SIGKILL);
+                }
+                try {
+                    while (true) {
+                        $cluster->members();
+                    }
+                } catch (\DomainException) {
+                    ++$broken;
+                }
+                pcntl_waitpid($child, $status);
+                self::assertSame([0, 'pg1'], [$cluster->requests(), $cluster->leader()]);
+            }
+            self::assertSame(100, $broken);
+        } finally {
+            pcntl_signal(SIGALRM, SIG_DFL);
+            pcntl_async_signals(false);
+        }
+    }
+
+    public function testThatItsProcessHasEndedIsSaid(): void
+    {
+        $cluster = $this->ending(FakeCluster::start());
+        $children = (new Process(['/usr/bin/pgrep', '-P', (string) getmypid(), '-f', 'Testing/Server/serve.php']))->wait(20.0)->stdout;
+        posix_kill((int) $children, SIGKILL);
+        self::await(static fn(): bool => self::isRefused($cluster->address('pg1')), 'it has ended');
+
+        self::assertThrows(\RuntimeException::class, static fn() => $cluster->leader(), 'FakeCluster: its process has ended');
+    }
+
+    public function testAMemberGoesAndComesAsOftenAsOneLikes(): void
+    {
+        $cluster = $this->fake();
+        $address = $cluster->address('pg2');
+        for ($i = 0; $i < 20; ++$i) {
+            $cluster->stopMember('pg2');
+            self::assertRefused($address);
+            $cluster->startMember('pg2');
+            self::assertFalse(self::isRefused($address));
+        }
+    }
+
     public function testWithoutTheExtensionItWorksToo(): void
     {
         $autoload = dirname(__DIR__) . '/Connection/autoload.php';

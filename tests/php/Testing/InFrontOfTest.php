@@ -14,6 +14,7 @@ use HaDsn\Testing\Fate;
 use HaDsn\Testing\PdoErrors;
 use HaDsn\Testing\Statement;
 use HaDsn\Tests\Failover\Postgres;
+use HaDsn\Tests\Support\Directory;
 use HaDsn\Tests\Support\Lab;
 use HaDsn\Verdict;
 use PDO;
@@ -318,6 +319,186 @@ final class InFrontOfTest extends TestingTestCase
         $pdo->exec('LISTEN news');
         $pdo->exec("NOTIFY news, 'hello'");
         self::assertSame('hello', $pdo->pgsqlGetNotify(PDO::FETCH_ASSOC, 2000)['payload']);
+    }
+
+    public function testWhatIsLargePassesToo(): void
+    {
+        $this->inFrontOfOurs();
+        $pdo = self::connect();
+        self::assertSame(150_000_000, strlen(self::scalar($pdo, "SELECT repeat('x', 150000000)")));
+        $select = $pdo->prepare('SELECT length(?::text)');
+        $select->execute([str_repeat('x', 50_000_000)]);
+        self::assertSame(50_000_000, $select->fetchColumn());
+        $rows = $pdo->query("SELECT n, repeat('x', 100) FROM generate_series(1, 200000) AS n")->fetchAll(PDO::FETCH_NUM);
+        self::assertSame([200_000, str_repeat('x', 100)], $rows[199_999]);
+        $pdo->pgsqlCopyFromArray('entry', array_map(strval(...), range(1, 300_000)));
+        self::assertCount(300_000, $pdo->pgsqlCopyToArray('entry'));
+    }
+
+    public function testSomebodyWhoReadsSlowlyHoldsUpNobodyElse(): void
+    {
+        $this->inFrontOfOurs();
+        $slow = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        self::assertTrue(pg_send_query($slow, "SELECT repeat('x', 100000) FROM generate_series(1, 500)"));
+        self::assertSame(1, self::scalar(self::connect(), 'SELECT 1'));
+        self::assertSame(500, pg_num_rows(pg_get_result($slow)));
+    }
+
+    public function testCopyMeetsAFailoverLikeAnyStatement(): void
+    {
+        foreach (['before' => [], 'after' => ['1', '2']] as $when => $entries) {
+            $cluster = $this->inFrontOfOurs();
+            $cluster->$when('COPY entry')->cut();
+            $pdo = self::connect();
+            self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn() => $pdo->pgsqlCopyFromArray('entry', ['1', '2'])));
+            self::assertSame($entries, array_map(strval(...), self::entries()), $when);
+            self::assertSame([$when === 'before' ? Fate::NotSent : Fate::Unanswered], self::fates($cluster, 'COPY'));
+        }
+    }
+
+    public function testACopyByTheExtendedProtocolIsFollowedToItsEnd(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        pg_query_params($pg, 'COPY entry FROM STDIN', []);
+        pg_put_line($pg, "1\n");
+        pg_put_line($pg, "\\.\n");
+        self::assertTrue(pg_end_copy($pg));
+        $cluster->after('INSERT')->demote();
+        self::assertNotFalse(pg_query($pg, self::INSERT . '(2)'));
+        self::assertSame([Fate::Done, Fate::Done], [...self::fates($cluster, 'COPY'), ...self::fates($cluster, 'INSERT')]);
+        self::assertTrue(pg_send_query($pg, self::INSERT . '(3)'));
+        self::assertStringContainsString('read-only transaction', (string) pg_result_error(pg_get_result($pg)));
+    }
+
+    public function testTheServerMayBeReachedByASocketOfTheFileSystem(): void
+    {
+        $directory = new Directory();
+        chmod($directory->path, 0777);
+        $server = new Postgres();
+        $server->write('pg_hba.conf', "host all postgres 127.0.0.0/8 trust\nlocal all app scram-sha-256\n");
+        $server->up(['unix_socket_directories' => $directory->path]);
+        try {
+            $cluster = $this->ending(FakeCluster::inFrontOf($directory->path, $server->port));
+            HaDsn::configure($cluster->sources('app', ['failover_timeout' => '5s'], 'app', 'app'));
+            self::assertSame('pg1', $cluster->memberOf(HaDsn::connect()));
+            $server->stop();
+            $seconds = self::seconds(static fn() => self::assertThrows(\PDOException::class, static fn() => HaDsn::connect(), $directory->path));
+            self::assertLessThan(self::SOON, $seconds, 'that the server behind is gone is no failover to wait for');
+        } finally {
+            $server->stop();
+        }
+    }
+
+    public function testManyConnectionsAreServedAndTooManyRefused(): void
+    {
+        $server = new Postgres();
+        $server->write('pg_hba.conf', "host all all 127.0.0.0/8 trust\n");
+        $server->up(['max_connections' => 500]);
+        try {
+            $cluster = $this->ending(FakeCluster::inFrontOf(Postgres::HOST, $server->port));
+            HaDsn::configure($cluster->sources('app', ['failover_timeout' => '5s'], 'app', 'app'));
+            $all = [];
+            for ($i = 0; $i < 450; ++$i) {
+                $all[] = self::connect();
+            }
+            $error = self::pdoError(static fn() => self::connect());
+            self::assertStringContainsString('sorry, too many clients already', $error->getMessage());
+            self::assertSame(1, self::scalar($all[449], 'SELECT 1'));
+            unset($all);
+            self::await(static fn(): bool => self::scalar($server->connect('postgres'), "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'") === 0, 'they are gone');
+            self::assertSame('pg1', $cluster->memberOf(self::connect()));
+        } finally {
+            $server->stop();
+        }
+    }
+
+    public function testSomethingElseThanPostgresqlsProtocolIsHungUpOn(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $socket = stream_socket_client('tcp://' . $cluster->address('pg1'), $code, $message, 2.0);
+        stream_set_timeout($socket, 5);
+        fwrite($socket, "GET / HTTP/1.0\r\n\r\n");
+        self::assertSame('', stream_get_contents($socket));
+        self::assertTrue(feof($socket));
+        self::assertFalse(stream_get_meta_data($socket)['timed_out']);
+    }
+
+    public function testALeaderThatWakesUpAndIsNoneAnyMoreDoesNothingOfWhatItWasTold(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        $replica = HaDsn::connect(role: 'reader');
+        $cluster->freeze('pg1');
+        self::assertTrue(pg_send_query($pg, self::INSERT . '(1)'));
+        $cluster->elect('pg2');
+        $cluster->thaw('pg1');
+
+        self::assertStringContainsString('terminating connection due to administrator command', (string) pg_result_error(pg_get_result($pg)));
+        self::assertSame([[], [Fate::NotSent]], [self::entries(), self::fates($cluster, 'INSERT')]);
+        self::assertContains($cluster->memberOf($replica), ['pg2', 'pg3']);
+        self::assertSame('replica', $cluster->members()[0]['role']);
+    }
+
+    public function testAFrozenLeaderThatNobodyHasReplacedGoesOn(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        $cluster->freeze('pg1');
+        self::assertTrue(pg_send_query($pg, self::INSERT . '(1)'));
+        self::assertSame([], $cluster->statements('INSERT'));
+        $cluster->thaw('pg1');
+
+        self::assertSame(1, pg_affected_rows(pg_get_result($pg)));
+    }
+
+    public function testEveryFailoverThatIsSetCountsByItself(): void
+    {
+        $cluster = $this->inFrontOfOurs(['failover_timeout' => '5s']);
+        $cluster->before('INSERT')->cut();
+        $cluster->before('INSERT', 2)->terminate();
+        $cluster->before('INSERT INTO entry', 3)->switchover();
+        $cluster->after('INSERT', 4)->crash();
+        $lost = [];
+        foreach ([1, 2, 3, 4] as $number) {
+            $pdo = HaDsn::connect();
+            $lost[] = self::pdoError(static fn() => $pdo->exec(self::INSERT . "($number)"))->getMessage();
+        }
+
+        self::assertSame([4], self::entries());
+        self::assertSame([[], 'pg1'], [$cluster->armed(), $cluster->leader()], 'there and back');
+        self::assertSame([false, true, true, false], array_map(static fn(string $text): bool => str_contains($text, 'administrator command'), $lost));
+    }
+
+    public function testTwoForTheSameStatementMeetItAndTheNext(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $cluster->before('INSERT')->cut();
+        $cluster->before('INSERT')->cut();
+        (new Connection())->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+        self::assertSame([Fate::NotSent, Fate::NotSent, Fate::Done], self::fates($cluster, 'INSERT'));
+    }
+
+    public function testAStatementMayMeetOneBeforeAndOneAfter(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $cluster->after('SELECT 7')->cut();
+        $cluster->before('SELECT 7')->demote();
+        $pdo = self::connect();
+        self::assertSameError(PdoErrors::connectionLost(), self::pdoError(static fn() => $pdo->query('SELECT 7')));
+        self::assertSame(['pg2', []], [$cluster->leader(), $cluster->armed()]);
+    }
+
+    public function testWhatWasToHappenAfterAStatementThatWasCutOffHasNotHappened(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $cluster->after('SELECT pg_sleep')->crash();
+        $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        self::assertTrue(pg_send_query($pg, 'SELECT pg_sleep(30)'));
+        self::await(static fn(): bool => $cluster->statements('SELECT pg_sleep') !== [], 'it has come');
+        $cluster->switchover();
+
+        self::assertSame(['after SELECT pg_sleep'], $cluster->armed());
     }
 
     public function testARunningStatementCanBeCancelled(): void
