@@ -7,6 +7,7 @@ namespace HaDsn\Testing;
 use HaDsn;
 use HaDsn\CommitUnknownException;
 use HaDsn\NoLeaderException;
+use HaDsn\NoReplicaException;
 use HaDsn\Phase;
 use HaDsn\Verdict;
 use PHPUnit\Framework\Assert;
@@ -31,7 +32,7 @@ use PHPUnit\Framework\Assert;
  *         }
  *     }
  *
- * A test whose {@see FakeCluster::before()} or {@see FakeCluster::after()} never happened fails.
+ * A test whose {@see FakeCluster::before()} or {@see FakeCluster::after()} never happened fails at its end.
  */
 trait InteractsWithFailover
 {
@@ -92,10 +93,15 @@ trait InteractsWithFailover
     {
         $this->lookAnew();
         $found = [];
-        for ($i = 0; $i < 4 * max(1, count($members)); ++$i) {
-            $found[$this->failoverMember(HaDsn::reader($this->failoverName))] = true;
+        // So often that chance (`reader=random`) leaves none out.
+        for ($i = 0; $i < 50 * max(1, count($members)); ++$i) {
+            try {
+                $found[$this->failoverMember(HaDsn::reader($this->failoverName))] = true;
+            } catch (NoReplicaException) {
+                break;
+            }
         }
-        $found = array_keys($found);
+        $found = array_map(strval(...), array_keys($found));
         sort($found);
         sort($members);
         Assert::assertSame($members, $found, 'the members that hadsn reads from');
@@ -116,17 +122,17 @@ trait InteractsWithFailover
     protected function assertRetried(string $statement, ?int $times = null): void
     {
         $sent = $this->failoverCluster()->statements($statement);
-        Assert::assertNotSame([], $sent, "$statement: was never sent");
+        Assert::assertNotSame([], $sent, $this->failoverStory("$statement: was never sent"));
         $again = count($sent) - 1;
         $times === null
-            ? Assert::assertGreaterThan(0, $again, "$statement: was sent once, and not again")
-            : Assert::assertSame($times, $again, "$statement: how often it was sent again");
+            ? Assert::assertGreaterThan(0, $again, $this->failoverStory("$statement: was sent once, and not again"))
+            : Assert::assertSame($times, $again, $this->failoverStory("$statement: how often it was sent again"));
     }
 
     /** The application has sent a statement once, and not again. Needs a cluster in front of a server. */
     protected function assertNotRetried(string $statement): void
     {
-        Assert::assertCount(1, $this->failoverCluster()->statements($statement), "$statement: how often it was sent");
+        Assert::assertCount(1, $this->failoverCluster()->statements($statement), $this->failoverStory("$statement: how often it was sent"));
     }
 
     /** The server has done a statement exactly so often, whether the application knows or not. Needs a cluster in front of a server. */
@@ -136,7 +142,7 @@ trait InteractsWithFailover
             $this->failoverCluster()->statements($statement),
             static fn(Statement $one): bool => in_array($one->fate, [Fate::Done, Fate::Unanswered], true),
         );
-        Assert::assertCount($times, $done, "$statement: how often the server has done it");
+        Assert::assertCount($times, $done, $this->failoverStory("$statement: how often the server has done it"));
     }
 
     /**
@@ -178,6 +184,22 @@ trait InteractsWithFailover
     }
 
     /**
+     * Only after a test that has passed so far: who has failed or was skipped on the way need not hear this too.
+     *
+     * @postCondition
+     *
+     * @internal
+     */
+    #[\PHPUnit\Framework\Attributes\PostCondition]
+    protected function assertFailoverHappened(): void
+    {
+        $armed = $this->failoverCluster?->armed() ?? [];
+        if ($armed !== []) {
+            Assert::fail($this->failoverStory('what was to happen at a statement never did: ' . implode(', ', $armed)));
+        }
+    }
+
+    /**
      * Ends the cluster with the test.
      *
      * @after
@@ -188,14 +210,11 @@ trait InteractsWithFailover
     protected function tearDownFailover(): void
     {
         $cluster = $this->failoverCluster;
-        if ($cluster === null) {
-            return;
+        if ($cluster !== null) {
+            $this->failoverCluster = null;
+            $cluster->stop();
+            self::configureFailoverAgain($this->failoverName);
         }
-        $armed = $cluster->armed();
-        $cluster->stop();
-        $this->failoverCluster = null;
-        self::configureFailoverAgain($this->failoverName);
-        Assert::assertSame([], $armed, 'what was to happen at a statement and never did');
     }
 
     /** @param array<string, string> $options */
@@ -239,7 +258,7 @@ trait InteractsWithFailover
     /** The member that a DSN leads to. */
     private function failoverMember(string $dsn): string
     {
-        preg_match('/^pgsql:host=([^;]+);port=(\d+)/', $dsn, $found);
+        preg_match('/^pgsql:host=([^;]+);(?:.*?;)?port=(\d+)/', $dsn, $found);
         foreach (HaDsn::topology($this->failoverName)->members as $member) {
             if ($found !== [] && $member->host === $found[1] && $member->port === (int) $found[2]) {
                 return $member->name;
@@ -247,6 +266,19 @@ trait InteractsWithFailover
         }
 
         return $dsn;
+    }
+
+    /** A message, and what the application has sent, which is what one wants to know then. */
+    private function failoverStory(string $message): string
+    {
+        $lines = [];
+        foreach ($this->failoverCluster()->statements() as $one) {
+            $lines[] = "  $one->member, connection $one->connection, {$one->fate->value}: " . preg_replace('/\s+/', ' ', substr($one->sql, 0, 200));
+        }
+        $last = array_slice($lines, -20);
+        $which = count($last) === count($lines) ? 'what was sent' : 'the last of ' . count($lines) . ' statements';
+
+        return "$message\n" . ($lines === [] ? 'nothing was sent' : "$which:\n" . implode("\n", $last));
     }
 
     private static function failoverError(callable $work, string $expected): \Throwable

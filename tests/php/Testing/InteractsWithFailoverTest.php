@@ -12,6 +12,9 @@ use HaDsn\Testing\FakeMember;
 use HaDsn\Testing\InteractsWithFailover;
 use HaDsn\Testing\PdoErrors;
 use HaDsn\Tests\Failover\Postgres;
+use HaDsn\Tests\Support\Directory;
+use HaDsn\Tests\Support\Php;
+use HaDsn\Tests\Support\Process;
 use HaDsn\Verdict;
 use PHPUnit\Framework\AssertionFailedError;
 
@@ -51,6 +54,15 @@ final class InteractsWithFailoverTest extends TestingTestCase
         $this->assertReadersAre('a');
     }
 
+    public function testThatThereIsNoReaderCanBeSaid(): void
+    {
+        $cluster = $this->fakeCluster([new FakeMember('1'), new FakeMember('2')], ['reader_fallback' => 'error', 'reader' => 'random']);
+        $this->assertReadersAre('2');
+        $cluster->stopMember('2');
+        $this->assertReadersAre();
+        self::assertFails(fn() => $this->assertReadersAre('2'), 'the members that hadsn reads from');
+    }
+
     public function testAClusterOfAnotherNameIsFaked(): void
     {
         $this->fakeCluster(name: 'orders')->switchover();
@@ -74,7 +86,12 @@ final class InteractsWithFailoverTest extends TestingTestCase
         $this->assertRetried(self::INSERT . '(1)', 1);
         $this->assertNotRetried(self::INSERT . '(2)');
         $this->assertDone(2, 'INSERT INTO entry');
-        self::assertFails(fn() => $this->assertRetried(self::INSERT . '(1)', 2), 'how often it was sent again');
+        self::assertFails(
+            fn() => $this->assertRetried(self::INSERT . '(1)', 2),
+            'how often it was sent again',
+            'pg1, connection 1, not sent: INSERT INTO entry VALUES (1)',
+            'pg2, connection 2, done: INSERT INTO entry VALUES (1)',
+        );
         self::assertFails(fn() => $this->assertRetried(self::INSERT . '(2)'), 'was sent once');
         self::assertFails(fn() => $this->assertRetried('DELETE'), 'was never sent');
         self::assertFails(fn() => $this->assertNotRetried(self::INSERT . '(1)'));
@@ -112,10 +129,63 @@ final class InteractsWithFailoverTest extends TestingTestCase
         $cluster = $this->inFront();
         $cluster->before('INSERT INTO nowhere')->switchover();
         $cluster->after('COMMIT', 3)->crash();
+        $db = new Connection('app', 'app');
+        $db->transaction(static fn(\PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
 
-        self::assertFails(fn() => $this->tearDownFailover(), 'never did');
-        self::assertFalse($cluster->isRunning());
+        self::assertFails(
+            fn() => $this->assertFailoverHappened(),
+            'never did: before INSERT INTO nowhere, after COMMIT',
+            'what was sent:',
+            'pg1, connection 1, done: INSERT INTO entry VALUES (1)',
+        );
+        $cluster->disarm();
+        $this->assertFailoverHappened();
         $this->tearDownFailover();
+        self::assertFalse($cluster->isRunning());
+    }
+
+    public function testAFailoverThatCouldNotHappenIsToldAtTheEndAndTheClusterEnds(): void
+    {
+        $cluster = $this->inFront();
+        $cluster->stopMember('pg2');
+        $cluster->stopMember('pg3');
+        $cluster->before('INSERT')->switchover();
+        (new Connection('app', 'app'))->run(static fn(\PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
+
+        self::assertStringContainsString('no replica that could lead', self::thrown(fn() => $this->assertFailoverHappened())->getMessage());
+        $this->tearDownFailover();
+        self::assertFalse($cluster->isRunning());
+    }
+
+    public function testOnlyATestThatHasPassedSoFarHearsOfWhatNeverHappened(): void
+    {
+        $directory = new Directory();
+        $file = $directory->write('EndsTest.php', <<<'PHP'
+            <?php
+            final class EndsTest extends PHPUnit\Framework\TestCase
+            {
+                use HaDsn\Testing\InteractsWithFailover;
+                private HaDsn\Testing\FakeCluster $cluster;
+                protected function setUp(): void
+                {
+                    $this->cluster = $this->fakeCluster();
+                    $this->cluster->before('INSERT')->crash();
+                }
+                public function testPassed(): void { self::assertTrue(true); }
+                public function testFailed(): void { self::fail('my own failure'); }
+                public function testErred(): void { throw new RuntimeException('my own error'); }
+                public function testSkipped(): void { self::markTestSkipped(); }
+                public function testHasNoAssertions(): void { $this->cluster->disarm(); }
+            }
+            PHP);
+
+        $outcome = (new Process(
+            [...Php::command(), '/usr/bin/phpunit', '--no-configuration', '--bootstrap', dirname(__DIR__) . '/Connection/autoload.php', '--do-not-cache-result', $file],
+        ))->wait(60.0);
+
+        self::assertMatchesRegularExpression('/Tests: 5, Assertions: \d+, Errors: 1, Failures: 2, (PHPUnit Notices: \d+, )?Skipped: 1, Risky: 1\./', $outcome->stdout . $outcome->stderr);
+        self::assertSame(1, substr_count($outcome->stdout, 'never did'));
+        self::assertSame(0, substr_count($outcome->stdout, 'deprecat'));
     }
 
     public function testAfterTheTestTheEnvironmentsClusterIsThereAgain(): void
@@ -142,10 +212,12 @@ final class InteractsWithFailoverTest extends TestingTestCase
         return $this->fakeClusterInFrontOf(Postgres::HOST, self::server()->port, 'app');
     }
 
-    private static function assertFails(callable $assertion, string $text = ''): void
+    private static function assertFails(callable $assertion, string ...$texts): void
     {
         $thrown = self::thrown($assertion);
         self::assertInstanceOf(AssertionFailedError::class, $thrown);
-        self::assertStringContainsString($text, $thrown->getMessage());
+        foreach ($texts as $text) {
+            self::assertStringContainsString($text, $thrown->getMessage());
+        }
     }
 }
