@@ -7,7 +7,7 @@ namespace HaDsn\Testing\Server;
 use HaDsn\Testing\Fate;
 
 /**
- * A client's connection to a member, and the one to the real server behind it. Passes on what both say, makes a replica look like one, and
+ * A client's connection to a member, and the one to the real server behind it. Passes on what both say, makes a session that of a replica, and
  * knows when a statement comes and when it has taken effect.
  *
  * @internal
@@ -209,14 +209,14 @@ final class Link
                 [$sql] = Wire::texts($message, 1);
                 $reply = new Reply();
                 if (!$this->isStopped($sql, $reply)) {
-                    $this->send(Wire::query($this->translated($sql)), $reply);
+                    $this->send(Wire::query($this->proxy->disguise($sql, $this->node)), $reply);
                 }
 
                 return;
             case 'P':
                 [$name, $sql] = Wire::texts($message, 2);
                 $this->prepared[$name] = $sql;
-                $this->held .= Wire::message('P', "$name\0" . $this->translated($sql) . substr($message, 5 + strlen("$name\0$sql")));
+                $this->held .= Wire::message('P', "$name\0" . $this->proxy->disguise($sql, $this->node) . substr($message, 5 + strlen("$name\0$sql")));
 
                 return;
             case 'B':
@@ -398,29 +398,5 @@ final class Link
     private function inject(string $sql): void
     {
         $this->send(Wire::query($sql), new Reply(isOurs: true));
-    }
-
-    /** The statement as the server behind has to be asked it, so that it answers for the member. */
-    private function translated(string $sql): string
-    {
-        $timeline = sprintf('%08X', $this->proxy->timeline());
-        $replayed = 'pg_catalog.pg_current_wal_insert_lsn()';
-        if ($this->node->lag > 0) {
-            $replayed = "($replayed - {$this->node->lag}::numeric)";
-        }
-        $rules = [
-            '~\b(?:pg_catalog\.)?pg_walfile_name\s*\(((?:[^()]|\([^()]*\))*)\)~i' => "overlay(pg_catalog.pg_walfile_name($1) placing '$timeline' from 1)",
-            '~\bsystem_identifier(\s+FROM\s+(?:pg_catalog\.)?pg_control_system)~i' => "{$this->proxy->system()}::bigint AS system_identifier$1",
-        ];
-        if (!$this->proxy->leads($this->node)) {
-            $rules += [
-                '~^\s*SELECT\s+pg_is_in_recovery\s*\(\s*\)\s*;?\s*$~i' => 'SELECT true AS pg_is_in_recovery',
-                '~\b(?:pg_catalog\.)?pg_is_in_recovery\s*\(\s*\)~i' => 'true',
-                '~\b(?:pg_catalog\.)?pg_last_wal_replay_lsn\s*\(\s*\)~i' => $replayed,
-                '~\btimeline_id(\s+FROM\s+(?:pg_catalog\.)?pg_control_checkpoint)~i' => "{$this->proxy->timeline()}$1",
-            ];
-        }
-
-        return (string) preg_replace(array_keys($rules), array_values($rules), $sql);
     }
 }

@@ -74,14 +74,9 @@ final class Proxy
         return $this->cluster->leads($node);
     }
 
-    public function timeline(): int
+    public function disguise(string $sql, Node $node): string
     {
-        return $this->cluster->timeline();
-    }
-
-    public function system(): string
-    {
-        return $this->cluster->system;
+        return Disguise::of($sql, $node, $this->cluster);
     }
 
     /** What the cluster does to the connections of a node. */

@@ -13,7 +13,7 @@ namespace HaDsn\Testing\Server;
 error_reporting(E_ALL & ~E_NOTICE & ~E_WARNING);
 
 require __DIR__ . '/../Fate.php';
-foreach (['Wire', 'Channel', 'Door', 'Node', 'Cluster', 'Trap', 'Journal', 'Reply', 'Link', 'Proxy', 'Request', 'Api', 'Server'] as $class) {
+foreach (['Wire', 'Channel', 'Door', 'Node', 'Cluster', 'Trap', 'Journal', 'Reply', 'Disguise', 'Link', 'Proxy', 'Request', 'Api', 'Server'] as $class) {
     require __DIR__ . "/$class.php";
 }
 

@@ -5,7 +5,9 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Connection;
 
 use HaDsn\CommitUnknownException;
-use HaDsn\Tests\Support\Lab;
+use HaDsn\Testing\FakeCluster;
+use HaDsn\Testing\Fate;
+use HaDsn\Testing\Statement;
 use PDO;
 
 /**
@@ -13,18 +15,17 @@ use PDO;
  */
 final class CommitTest extends ConnectionTestCase
 {
-    private Proxy $proxy;
+    private FakeCluster $network;
 
     protected function setUp(): void
     {
         parent::setUp();
-        $this->proxy = new Proxy(Lab::address(Lab::leader()));
-        \HaDsn::configure($this->proxy->url());
+        $this->network = self::inFrontOfTheLeader();
     }
 
     protected function tearDown(): void
     {
-        $this->proxy->stop();
+        $this->network->stop();
         parent::tearDown();
     }
 
@@ -41,7 +42,7 @@ final class CommitTest extends ConnectionTestCase
             ++$runs;
             $pdo->exec(self::INSERT . '(1)');
         };
-        $this->proxy->cutCommit($moment);
+        $this->network->$moment('COMMIT')->cut();
 
         $thrown = self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction($work), 'no answer to COMMIT');
 
@@ -49,7 +50,7 @@ final class CommitTest extends ConnectionTestCase
         self::assertInstanceOf(\RuntimeException::class, $thrown);
         self::assertInstanceOf(\HaDsn\Exception::class, $thrown);
         self::assertSame([null, null], [$thrown->xid, $thrown->token]);
-        self::assertSame([1, [$moment]], [$runs, $this->proxy->commits()]);
+        self::assertSame([1, [$moment === 'before' ? Fate::NotSent : Fate::Unanswered]], [$runs, $this->commits()]);
         self::assertSame('suspect', \HaDsn::status()['clusters']['default']['state']);
         self::assertSame($entries, self::entries());
 
@@ -65,7 +66,7 @@ final class CommitTest extends ConnectionTestCase
     public function testItIsReportedFromATransactionWithInnerOnesAsWell(string $moment, array $entries): void
     {
         $db = self::connection();
-        $this->proxy->cutCommit($moment);
+        $this->network->$moment('COMMIT')->cut();
 
         self::assertThrows(CommitUnknownException::class, static fn() => $db->transaction(static function () use ($db): void {
             $db->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
@@ -85,7 +86,7 @@ final class CommitTest extends ConnectionTestCase
         $runs = 0;
         $work = function (PDO $pdo) use ($inner, $moment, &$runs): void {
             ++$runs;
-            $this->proxy->cutCommit($moment);
+            $this->network->$moment('COMMIT')->cut();
             try {
                 $inner->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
             } finally {
@@ -116,7 +117,7 @@ final class CommitTest extends ConnectionTestCase
             $pdo->exec(self::INSERT . '(1)');
             $pdo->commit();
         };
-        $this->proxy->cutCommit('after');
+        $this->network->after('COMMIT')->cut();
 
         self::assertLost(self::thrown(static fn() => $db->run($work)));
         self::assertSame(1, $runs);
@@ -127,7 +128,17 @@ final class CommitTest extends ConnectionTestCase
     {
         self::connection()->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)'));
 
-        self::assertSame([''], $this->proxy->commits());
+        self::assertSame([Fate::Done], $this->commits());
         self::assertSame([1], self::entries());
+    }
+
+    /**
+     * What became of each COMMIT so far.
+     *
+     * @return list<Fate>
+     */
+    private function commits(): array
+    {
+        return array_map(static fn(Statement $one): Fate => $one->fate, $this->network->statements('COMMIT'));
     }
 }

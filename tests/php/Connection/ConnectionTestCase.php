@@ -5,6 +5,8 @@ declare(strict_types=1);
 namespace HaDsn\Tests\Connection;
 
 use HaDsn\Connection;
+use HaDsn\Testing\FakeCluster;
+use HaDsn\Testing\FakeMember;
 use HaDsn\Tests\Support\Lab;
 use HaDsn\Tests\Support\LabTestCase;
 use PDO;
@@ -37,6 +39,16 @@ abstract class ConnectionTestCase extends LabTestCase
     protected static function connection(?Journal $journal = null, string $cluster = 'default'): Connection
     {
         return new Connection('app', 'app', null, $cluster, $journal);
+    }
+
+    /** Something between PDO and the leader that can cut the connection at a statement. */
+    protected static function inFrontOfTheLeader(): FakeCluster
+    {
+        $server = Lab::address(Lab::leader());
+        $network = FakeCluster::inFrontOf($server, 5432, new FakeMember('leader'));
+        \HaDsn::configure(Lab::URL . "?sslmode=disable&gssencmode=disable&map=$server={$network->address('leader')}");
+
+        return $network;
     }
 
     /** Another application that is connected to the leader. */

@@ -71,12 +71,11 @@ final class LoggerTest extends ConnectionTestCase
 
     public function testACommitInDoubt(): void
     {
-        $proxy = new Proxy(Lab::address(Lab::leader()));
-        \HaDsn::configure($proxy->url());
+        $network = self::inFrontOfTheLeader();
         $journal = new Journal();
-        $proxy->cutCommit('before');
+        $network->before('COMMIT')->cut();
         self::assertThrows(CommitUnknownException::class, static fn() => self::connection($journal)->transaction(static fn(PDO $pdo) => $pdo->exec(self::INSERT . '(1)')));
-        $proxy->stop();
+        $network->stop();
 
         self::assertSame([
             'notice: hadsn: cluster default: the connection to the writer is given up',

@@ -18,14 +18,9 @@ final class ConnectingTest extends UnitTestCase
 {
     /** @var list<Postgres> */
     private array $servers = [];
-    /** @var list<Proxy> */
-    private array $proxies = [];
 
     protected function tearDown(): void
     {
-        foreach ($this->proxies as $proxy) {
-            $proxy->stop();
-        }
         foreach ($this->servers as $server) {
             $server->stop();
         }
@@ -144,8 +139,10 @@ final class ConnectingTest extends UnitTestCase
 
     public function testALeaderThatHangsInTheHandshakeEndsInTime(): void
     {
-        $proxy = $this->proxies[] = new Proxy(Postgres::HOST, 1, Proxy::SILENCE);
-        $patroni = $this->cluster(Nodes::leader(host: Proxy::HOST, more: ['port' => $proxy->port]));
+        // Its kernel takes connections.
+        $socket = stream_socket_server('tcp://' . Postgres::HOST . ':0');
+        $port = (int) explode(':', (string) stream_socket_get_name($socket, false))[1];
+        $patroni = $this->cluster(Nodes::leader(host: Postgres::HOST, more: ['port' => $port]));
         HaDsn::configure(self::url($patroni, 'failover_timeout=1s&connect_timeout=2s'));
 
         $seconds = self::seconds(function (): void {

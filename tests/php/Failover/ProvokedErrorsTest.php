@@ -6,8 +6,13 @@ namespace HaDsn\Tests\Failover;
 
 use HaDsn;
 use HaDsn\Phase;
+use HaDsn\Testing\FakeCluster;
+use HaDsn\Testing\FakeMember;
+use HaDsn\Tests\Console\FakePostgres;
 use HaDsn\Tests\Support\Process;
 use HaDsn\Tests\Support\UnitTestCase;
+
+require_once __DIR__ . '/../Connection/autoload.php';
 
 /**
  * What hadsn says of errors that a real server, libpq and PDO have made, in English and in German. docs/verdicts.md shows the
@@ -24,13 +29,13 @@ final class ProvokedErrorsTest extends UnitTestCase
 
     /** @var list<Postgres> */
     private array $servers = [];
-    /** @var list<Proxy> */
-    private array $proxies = [];
+    /** @var list<FakeCluster> */
+    private array $networks = [];
 
     protected function tearDown(): void
     {
-        foreach ($this->proxies as $proxy) {
-            $proxy->stop();
+        foreach ($this->networks as $network) {
+            $network->stop();
         }
         foreach ($this->servers as $server) {
             $server->stop();
@@ -138,14 +143,21 @@ final class ProvokedErrorsTest extends UnitTestCase
         return $this->servers[] = new Postgres($isGerman);
     }
 
-    private function proxy(Postgres $server, string $mode): Proxy
+    private function network(Postgres $server): FakeCluster
     {
-        return $this->proxies[] = new Proxy(Postgres::HOST, $server->port, $mode);
+        return $this->networks[] = FakeCluster::inFrontOf(Postgres::HOST, $server->port, new FakeMember('own'));
     }
 
-    private static function throughProxy(Proxy $proxy): \PDO
+    private static function through(FakeCluster $network): \PDO
     {
-        return new \PDO('pgsql:host=' . Proxy::HOST . ";port=$proxy->port;dbname=app", 'app', 'app', [\PDO::ATTR_TIMEOUT => 5]);
+        return self::connectTo($network->address('own'));
+    }
+
+    private static function connectTo(string $address, int $seconds = 5): \PDO
+    {
+        [$host, $port] = explode(':', $address);
+
+        return new \PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app', [\PDO::ATTR_TIMEOUT => $seconds]);
     }
 
     private static function error(callable $call): \PDOException
@@ -158,24 +170,25 @@ final class ProvokedErrorsTest extends UnitTestCase
 
     private function refused(bool $isGerman): \PDOException
     {
-        [$host, $port] = explode(':', self::deadAddress());
-
-        return self::error(static fn() => new \PDO("pgsql:host=$host;port=$port;dbname=app", 'app', 'app'));
+        return self::error(static fn() => self::connectTo(self::deadAddress()));
     }
 
     private function silent(bool $isGerman): \PDOException
     {
-        $proxy = $this->proxy($this->server($isGerman)->up(), Proxy::SILENCE);
-        $dsn = 'pgsql:host=' . Proxy::HOST . ";port=$proxy->port;dbname=app";
+        $network = $this->network($this->server($isGerman)->up());
+        $network->freeze('own');
 
-        return self::error(static fn() => new \PDO($dsn, 'app', 'app', [\PDO::ATTR_TIMEOUT => 2]));
+        return self::error(static fn() => self::connectTo($network->address('own'), 2));
     }
 
     private function slammed(bool $isGerman): \PDOException
     {
-        $proxy = $this->proxy($this->server($isGerman)->up(), Proxy::SLAM);
-
-        return self::error(static fn() => self::throughProxy($proxy));
+        $slam = new FakePostgres('');
+        try {
+            return self::error(static fn() => self::connectTo("127.0.0.1:$slam->port"));
+        } finally {
+            $slam->stop();
+        }
     }
 
     private function startingUp(bool $isGerman): \PDOException
@@ -205,10 +218,21 @@ final class ProvokedErrorsTest extends UnitTestCase
 
     private function unreachable(bool $isGerman): \PDOException
     {
-        $rule = ['OUTPUT', '-d', '127.0.0.42', '-m', 'comment', '--comment', 'hadsn-test', '-j', 'REJECT', '--reject-with', 'icmp-host-unreachable'];
+        return self::rejecting(['-d', '127.0.0.42'], 'icmp-host-unreachable', static fn() => self::error(static fn() => self::connectTo('127.0.0.42:5432')));
+    }
+
+    /**
+     * What comes of it while the kernel refuses to send these packets.
+     *
+     * @param list<string>              $packets as iptables describes them
+     * @param callable(): \PDOException $call
+     */
+    private static function rejecting(array $packets, string $with, callable $call): \PDOException
+    {
+        $rule = ['OUTPUT', ...$packets, '-m', 'comment', '--comment', 'hadsn-test', '-j', 'REJECT', '--reject-with', $with];
         self::assertSame(0, (new Process(['/usr/sbin/iptables', '-w', '-I', ...$rule]))->wait(20.0)->exitCode);
         try {
-            return self::error(static fn() => new \PDO('pgsql:host=127.0.0.42;dbname=app', 'app', 'app', [\PDO::ATTR_TIMEOUT => 5]));
+            return $call();
         } finally {
             (new Process(['/usr/sbin/iptables', '-w', '-D', ...$rule]))->wait(20.0);
         }
@@ -294,21 +318,23 @@ final class ProvokedErrorsTest extends UnitTestCase
 
     private function closed(bool $isGerman): \PDOException
     {
-        return $this->broken($isGerman, Proxy::CLOSE);
+        $network = $this->network($this->server($isGerman)->up());
+        $pdo = self::through($network);
+        $network->before('SELECT')->cut();
+
+        return self::error(static fn() => $pdo->exec('SELECT 1'));
     }
 
     private function reset(bool $isGerman): \PDOException
     {
-        return $this->broken($isGerman, Proxy::RESET);
-    }
+        $server = $this->server($isGerman)->up();
+        $pdo = $server->connect();
 
-    private function broken(bool $isGerman, string $mode): \PDOException
-    {
-        $proxy = $this->proxy($this->server($isGerman)->up(), Proxy::PASS);
-        $pdo = self::throughProxy($proxy);
-        $proxy->will($mode);
-
-        return self::error(static fn() => $pdo->exec('SELECT 1'));
+        return self::rejecting(
+            ['-d', Postgres::HOST, '-p', 'tcp', '--dport', (string) $server->port],
+            'tcp-reset',
+            static fn() => self::error(static fn() => $pdo->exec('SELECT 1')),
+        );
     }
 
     private function usedAfterwards(bool $isGerman): \PDOException
@@ -321,19 +347,21 @@ final class ProvokedErrorsTest extends UnitTestCase
 
     private function commitNotThere(bool $isGerman): \PDOException
     {
-        return $this->committing($isGerman, Proxy::CLOSE_BEFORE_COMMIT, false);
+        return $this->committing($isGerman, 'before', false);
     }
 
     private function commitThere(bool $isGerman): \PDOException
     {
-        return $this->committing($isGerman, Proxy::CLOSE_AFTER_COMMIT, true);
+        return $this->committing($isGerman, 'after', true);
     }
 
-    private function committing(bool $isGerman, string $mode, bool $isThere): \PDOException
+    private function committing(bool $isGerman, string $when, bool $isThere): \PDOException
     {
         $server = $this->server($isGerman)->up();
         $server->connect()->exec('CREATE TABLE t ()');
-        $pdo = self::throughProxy($this->proxy($server, $mode));
+        $network = $this->network($server);
+        $network->$when('COMMIT')->cut();
+        $pdo = self::through($network);
         $pdo->beginTransaction();
         $pdo->exec('INSERT INTO t DEFAULT VALUES');
         $error = self::error(static fn() => $pdo->commit());
