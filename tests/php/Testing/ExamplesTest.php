@@ -8,8 +8,12 @@ use HaDsn\Testing\Ambush;
 use HaDsn\Testing\FakeCluster;
 use HaDsn\Testing\InteractsWithFailover;
 use HaDsn\Testing\PdoErrors;
+use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Support\Directory;
+use HaDsn\Tests\Support\Page;
+use HaDsn\Tests\Support\Php;
 use HaDsn\Tests\Support\Process;
+use HaDsn\Tests\Support\Workplace;
 
 /**
  * docs/testing.md shows what there is, and its examples work.
@@ -44,34 +48,70 @@ final class ExamplesTest extends TestingTestCase
      */
     public function testAnExampleIsAFileOfTheSampleApplication(string $file): void
     {
-        self::assertStringContainsString('```php' . "\n" . file_get_contents(self::ROOT . "/tests/sample-app/tests/$file") . '```', self::page());
+        self::assertStringContainsString('```php' . "\n" . file_get_contents(self::ROOT . "/tests/sample-app/$file") . '```', self::page());
     }
 
     /** @return iterable<string, array{string}> */
     public static function files(): iterable
     {
-        foreach (['pest/PurchaseTest.php', 'laravel/OrderTest.php'] as $file) {
+        foreach (['src/Shop.php', 'tests/PurchaseTest.php', 'tests/pest/PurchaseTest.php', 'tests/laravel/OrderTest.php', 'tests/doctrine/AccountTest.php'] as $file) {
             yield $file => [$file];
         }
     }
 
-    public function testTheExampleForPhpunitRuns(): void
+    public function testTheFirstStepsLeadToATestThatPasses(): void
     {
-        $example = array_values([...self::examples()])[0][0];
-        self::assertStringContainsString('final class PurchaseTest extends TestCase', $example);
-        $server = self::server();
-        $server->connect()->exec((string) file_get_contents(self::ROOT . '/tests/sample-app/schema.sql'));
-        $directory = new Directory();
-        $sample = realpath(self::ROOT . '/tests/sample-app');
-        $file = $directory->write('PurchaseTest.php', "<?php\nuse Shop\\Shop;\n" . strtr($example, ["'127.0.0.1', 5432" => "'127.0.0.40', $server->port"]));
+        $place = new Workplace();
+        // In place of Composer: what it would have made of composer.json.
+        $place->write('vendor/autoload.php', self::autoload() . "spl_autoload_register(static fn(string \$class) => str_starts_with(\$class, 'Shop\\\\') ? require __DIR__ . '/../src/' . substr(\$class, 5) . '.php' : null);\n");
+        $place->write('vendor/bin/phpunit', "#!/bin/sh\nexec php /usr/bin/phpunit\n");
+        $place->run('chmod +x vendor/bin/phpunit');
+        (new Page('testing.md'))->follow('A test', $place, '/\A(You have|\*\*1\. |\*\*5\. )/');
 
-        $outcome = (new Process(
-            [...\HaDsn\Tests\Support\Php::command(), '/usr/bin/phpunit', '--no-configuration', '--bootstrap', "$sample/tests/bootstrap.php", '--do-not-cache-result', $file],
-            ['SHOP_TEST_HOST' => '127.0.0.40', 'SHOP_TEST_PORT' => (string) $server->port],
-        ))->wait(60.0);
+        $outcome = $place->shell('vendor/bin/phpunit', self::environment('SHOP_TEST'));
 
         self::assertSame(0, $outcome->exitCode, $outcome->stdout . $outcome->stderr);
-        self::assertStringContainsString('OK (2 tests', $outcome->stdout);
+        preg_match('/^It says `(.*?)`/m', self::page(), $promise);
+        self::assertStringContainsString($promise[1], $outcome->stdout);
+    }
+
+    public function testTheLinesAboutTheClusterDoWhatTheySay(): void
+    {
+        $page = new Page('testing.md');
+        $server = self::server();
+        $code = strtr($page->first('The cluster'), ["'127.0.0.1', 5432" => "'" . Postgres::HOST . "', $server->port"])
+            . $page->first('A failover at a given statement')
+            . 'echo json_encode([HaDsn::topology()->members[1]->role, HaDsn::topology()->members[2]->lag, $cluster->armed()]);';
+
+        $outcome = Php::run(substr(self::autoload(), strlen('<?php')) . $code);
+
+        $armed = ['before INSERT INTO purchase', 'after COMMIT', 'before UPDATE account', 'after /nextval/i'];
+        self::assertSame([0, json_encode(['sync_standby', 4096, $armed]), ''], [$outcome->exitCode, $outcome->stdout, $outcome->stderr]);
+    }
+
+    public function testTheLinesAboutErrorsDoWhatTheySay(): void
+    {
+        [$imports, $lines] = explode("\n\n", (new Page('testing.md'))->first('Without a database'), 2);
+        $place = new Workplace();
+        $place->write('autoload.php', self::autoload() . "interface Orders { public function place(): void; }\n");
+        $place->write('OrdersTest.php', <<<PHP
+            <?php
+            $imports
+            final class OrdersTest extends PHPUnit\Framework\TestCase
+            {
+                public function testIt(): void
+                {
+                    $lines
+                    \$this->expectException(PDOException::class);
+                    \$this->expectExceptionMessage('server closed the connection unexpectedly');
+                    \$orders->place();
+                }
+            }
+            PHP);
+
+        $outcome = $place->shell('php /usr/bin/phpunit --bootstrap autoload.php OrdersTest.php');
+
+        self::assertStringContainsString('OK (1 test', $outcome->stdout, $outcome->stderr);
     }
 
     /**
@@ -95,6 +135,18 @@ final class ExamplesTest extends TestingTestCase
         foreach ([FakeCluster::class, Ambush::class, InteractsWithFailover::class, PdoErrors::class] as $class) {
             yield $class => [$class];
         }
+    }
+
+    /** What Composer's autoloader would do, as a file of PHP. */
+    private static function autoload(): string
+    {
+        return "<?php\nrequire " . var_export(dirname(__DIR__) . '/Connection/autoload.php', true) . ";\n";
+    }
+
+    /** @return array<string, string> */
+    private static function environment(string $prefix): array
+    {
+        return ["{$prefix}_HOST" => Postgres::HOST, "{$prefix}_PORT" => (string) self::server()->port];
     }
 
     private static function page(): string

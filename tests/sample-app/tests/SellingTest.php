@@ -17,17 +17,6 @@ final class SellingTest extends ShopTestCase
         $this->shop = new Shop(new Connection('app', 'app'));
     }
 
-    public function testASwitchoverInTheMiddleOfAPurchase(): void
-    {
-        $this->cluster->before('INSERT INTO purchase')->switchover();
-
-        $this->shop->sell('1', 'book');
-
-        self::assertSame(['book'], self::sold());
-        $this->assertRetried('INSERT INTO purchase', 1);
-        $this->assertWriterMoved('pg2');
-    }
-
     public function testACrashOfTheLeaderThatTakesASecond(): void
     {
         $this->cluster->before('INSERT INTO purchase')->crash(seconds: 1.0);
@@ -36,17 +25,6 @@ final class SellingTest extends ShopTestCase
 
         self::assertSame(['book'], self::sold());
         $this->assertWriterMoved();
-    }
-
-    public function testACommitWhoseAnswerWasLostIsNotDoneTwice(): void
-    {
-        $this->cluster->after('COMMIT')->crash();
-
-        $this->shop->sell('1', 'book');
-
-        self::assertSame(['book'], self::sold());
-        $this->assertNotRetried('INSERT INTO purchase');
-        $this->assertDone(1, 'COMMIT');
     }
 
     public function testACommitThatNeverArrivedIsDoneAgain(): void

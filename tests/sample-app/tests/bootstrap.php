@@ -27,10 +27,13 @@ spl_autoload_register(static function (string $class): void {
     }
 });
 
-if (getenv('SHOP_TEST_PORT') === false) {
-    $server = (new Postgres())->up();
-    // It ends when PHPUnit does.
-    register_shutdown_function($server->stop(...));
-    putenv('SHOP_TEST_HOST=' . Postgres::HOST);
-    putenv("SHOP_TEST_PORT=$server->port");
-}
+// In a function: PHPUnit takes global variables along into tests that run in processes of their own.
+(static function (): void {
+    if (getenv('SHOP_TEST_PORT') === false) {
+        $server = (new Postgres())->up();
+        // It ends when PHPUnit does.
+        register_shutdown_function($server->stop(...));
+        putenv('SHOP_TEST_HOST=' . Postgres::HOST);
+        putenv("SHOP_TEST_PORT=$server->port");
+    }
+})();

@@ -19,26 +19,36 @@ class OrderTest extends TestCase
     {
         parent::setUp();
         $settings = config('database.connections.pgsql');
-        $this->cluster = $this->fakeClusterInFrontOf($settings['host'], $settings['port'], $settings['database']);
-        config(['database.connections.pgsql.hadsn' => 'default']);
+        $this->cluster = $this->fakeClusterInFrontOf($settings['host'], (int) $settings['port'], $settings['database']);
         DB::purge('pgsql');
+        DB::table('orders')->delete();
     }
 
     public function test_an_order_survives_a_switchover(): void
     {
         $this->cluster->before('insert into "orders"')->switchover();
 
-        $this->postJson('/orders', ['title' => 'book'])->assertCreated();
+        $this->postJson('/orders/1')->assertOk();
 
         $this->assertDatabaseCount('orders', 1);
         $this->assertRetried('insert into "orders"', 1);
         $this->assertWriterMoved();
     }
 
+    public function test_an_order_is_not_placed_twice(): void
+    {
+        $this->cluster->after('COMMIT')->crash();
+
+        $this->postJson('/orders/1')->assertStatus(500);
+
+        $this->assertDone(1, 'insert into "orders"');
+        $this->assertDatabaseCount('orders', 1);
+    }
+
     public function test_without_a_leader_there_is_a_page_that_says_so(): void
     {
         $this->cluster->noLeader();
 
-        $this->postJson('/orders', ['title' => 'book'])->assertServiceUnavailable();
+        $this->postJson('/orders/1')->assertStatus(503);
     }
 }
