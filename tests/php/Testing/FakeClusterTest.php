@@ -341,16 +341,16 @@ final class FakeClusterTest extends TestingTestCase
             posix_kill(getmypid(), SIGKILL);
         }
         try {
-            for ($i = 0; $i < 500; ++$i) {
+            for ($deadline = microtime(true) + 20.0; $caught < 300 && microtime(true) < $deadline;) {
                 self::assertSame('pg1', $cluster->leader());
             }
+            self::assertGreaterThanOrEqual(300, $caught);
         } finally {
             posix_kill($child, SIGKILL);
             pcntl_waitpid($child, $status);
             pcntl_signal(SIGUSR1, SIG_DFL);
             pcntl_async_signals(false);
         }
-        self::assertGreaterThan(10, $caught);
     }
 
     public function testAQuestionThatWasBrokenOffDoesNotSpoilTheNext(): void
@@ -361,6 +361,8 @@ final class FakeClusterTest extends TestingTestCase
         try {
             $broken = 0;
             for ($i = 0; $i < 100; ++$i) {
+                // It can come from where it is expected on.
+                pcntl_sigprocmask(SIG_BLOCK, [SIGALRM]);
                 $child = pcntl_fork();
                 if ($child === 0) {
                     usleep(10 * $i);
@@ -368,6 +370,7 @@ final class FakeClusterTest extends TestingTestCase
                     posix_kill(getmypid(), SIGKILL);
                 }
                 try {
+                    pcntl_sigprocmask(SIG_UNBLOCK, [SIGALRM]);
                     while (true) {
                         $cluster->members();
                     }
