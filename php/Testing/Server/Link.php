@@ -281,6 +281,10 @@ final class Link
         if (!$this->hasStarted) {
             return;
         }
+        if ($message[0] === 'P') {
+            // This counts already, and its Bind must not count what had the name before.
+            unset($this->prepared[Wire::texts($message, 1)[0]]);
+        }
         $sql = match ($message[0]) {
             'Q' => Wire::texts($message, 1)[0],
             'P' => Wire::texts($message, 2)[1],

@@ -452,6 +452,27 @@ final class InFrontOfTest extends TestingTestCase
         self::assertSame(1, pg_affected_rows(pg_get_result($pg)));
     }
 
+    public function testWhatWasSentInVainIsSaidOnce(): void
+    {
+        $cluster = $this->inFrontOfOurs();
+        $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        pg_query_params($pg, 'SELECT $1::int', [1]);
+        $cluster->switchover();
+        pg_send_query_params($pg, 'SELECT $1::text', ['x']);
+        while (pg_get_result($pg)) {
+        }
+        self::assertSame([['SELECT $1::int', Fate::Done], ['SELECT $1::text', Fate::NotSent]], array_map(static fn(Statement $one): array => [$one->sql, $one->fate], $cluster->statements('SELECT $1')));
+
+        HaDsn::invalidate();
+        $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
+        pg_prepare($pg, 'insert', self::INSERT . '($1)');
+        $cluster->switchover();
+        pg_send_execute($pg, 'insert', [2]);
+        while (pg_get_result($pg)) {
+        }
+        self::assertSame([Fate::NotSent], self::fates($cluster, 'INSERT'));
+    }
+
     public function testEveryFailoverThatIsSetCountsByItself(): void
     {
         $cluster = $this->inFrontOfOurs(['failover_timeout' => '5s']);
