@@ -48,7 +48,9 @@ final class Process
             throw new \RuntimeException("{$command[0]} can't be started");
         }
         $this->handle = $handle;
-        $this->pid = proc_get_status($handle)['pid'];
+        $status = proc_get_status($handle);
+        $this->pid = $status['pid'];
+        $this->look($status);
         if ($input !== '') {
             fwrite($this->pipes[0], $input);
         }
@@ -120,14 +122,8 @@ final class Process
         if ($this->handle === null) {
             return false;
         }
-        $status = proc_get_status($this->handle);
-        if ($status['running']) {
-            return true;
-        }
-        // Only the first look after its end tells the code.
-        $this->exitCode ??= $status['signaled'] ? 128 + $status['termsig'] : $status['exitcode'];
 
-        return false;
+        return $this->look(proc_get_status($this->handle));
     }
 
     public function signal(int $signal): void
@@ -150,6 +146,20 @@ final class Process
         $this->pipes = [];
         proc_close($this->handle);
         $this->handle = null;
+    }
+
+    /**
+     * Whether it runs. Only the first look after its end tells the code.
+     *
+     * @param array<string, mixed> $status
+     */
+    private function look(array $status): bool
+    {
+        if (!$status['running']) {
+            $this->exitCode ??= $status['signaled'] ? 128 + $status['termsig'] : $status['exitcode'];
+        }
+
+        return $status['running'];
     }
 
     private function read(float $seconds): void
