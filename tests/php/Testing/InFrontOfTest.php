@@ -515,7 +515,7 @@ final class InFrontOfTest extends TestingTestCase
         $cluster = $this->inFrontOfOurs();
         $cluster->after('SELECT pg_sleep')->crash();
         $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
-        self::assertTrue(pg_send_query($pg, 'SELECT pg_sleep(30)'));
+        self::assertTrue(pg_send_query($pg, 'SELECT pg_sleep(3)'));
         self::await(static fn(): bool => $cluster->statements('SELECT pg_sleep') !== [], 'it has come');
         $cluster->switchover();
 
@@ -526,7 +526,10 @@ final class InFrontOfTest extends TestingTestCase
     {
         $this->inFrontOfOurs();
         $pg = pg_connect(HaDsn::conninfo(), PGSQL_CONNECT_FORCE_NEW);
-        self::assertTrue(pg_send_query($pg, 'SELECT pg_sleep(30)'));
+        self::assertTrue(pg_send_query($pg, 'SELECT pg_sleep(30) AS long'));
+        // A server that has not begun passes over it.
+        $admin = self::server()->connect('postgres');
+        self::await(static fn(): bool => self::scalar($admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%long'") === 1, 'it runs');
         self::assertLessThan(self::SOON, self::seconds(static fn() => self::assertTrue(pg_cancel_query($pg))));
     }
 
