@@ -229,7 +229,7 @@ final class DriverTest extends DoctrineTestCase
         $db = self::connection();
         $ways = [
             'told by the server' => static fn() => self::terminate($db),
-            'without a word' => fn() => $this->network->will(Proxy::CLOSE_ONCE),
+            'without a word' => fn() => $this->network->will(Proxy::CLOSE),
         ];
         foreach ($ways as $way => $break) {
             $db->fetchOne('SELECT 1');
@@ -279,7 +279,7 @@ final class DriverTest extends DoctrineTestCase
         self::assertSame($replica->port, self::port($db));
         self::insert($db, 1);
         self::assertSame(self::$server->port, self::port($db));
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
 
         self::assertThrows(ConnectionLost::class, static fn() => $db->fetchOne('SELECT 1'));
 

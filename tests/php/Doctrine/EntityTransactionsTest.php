@@ -39,7 +39,7 @@ final class EntityTransactionsTest extends DoctrineTestCase
             ++$account->balance;
             $manager->persist(new Account(2));
             if (++$this->runs === 1) {
-                $this->network->will(Proxy::CLOSE_ONCE);
+                $this->network->will(Proxy::CLOSE);
             }
 
             return "run $this->runs";

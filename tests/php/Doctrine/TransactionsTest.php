@@ -36,7 +36,7 @@ final class TransactionsTest extends DoctrineTestCase
         $result = Transactions::run($db, function (Connection $db) use (&$runs): string {
             self::insert($db, ++$runs);
             if ($runs === 1) {
-                $this->network->will(Proxy::CLOSE_ONCE);
+                $this->network->will(Proxy::CLOSE);
             }
             self::insert($db, $runs + 10);
 

@@ -10,7 +10,7 @@ use HaDsn\Testing\FakeMember;
 require_once __DIR__ . '/../Connection/autoload.php';
 
 /**
- * A network in front of a server that breaks when it is told to, once.
+ * A network in front of a server that breaks when it is told to.
  */
 final class Proxy
 {
@@ -19,9 +19,8 @@ final class Proxy
     /** Everything goes through. */
     public const PASS = 'pass';
 
-    /** The next statement ends the connection, and does not reach the server. */
+    /** The next statement, and that one only, ends the connection, and does not reach the server. */
     public const CLOSE = 'close';
-    public const CLOSE_ONCE = 'close';
 
     /** COMMIT ends the connection, and does not reach the server. */
     public const CLOSE_BEFORE_COMMIT = 'close before commit';
@@ -29,13 +28,19 @@ final class Proxy
     /** COMMIT reaches the server, and its answer ends the connection. */
     public const CLOSE_AFTER_COMMIT = 'close after commit';
 
+    /** Connections end, and new ones are refused, until it is told something else. */
+    public const DOWN = 'down';
+
+    private const MEMBER = 'own';
+
     public readonly int $port;
+    private bool $isDown = false;
     private readonly FakeCluster $cluster;
 
     public function __construct(string $host, int $port, string $mode = self::PASS)
     {
-        $this->cluster = FakeCluster::inFrontOf($host, $port, new FakeMember('own'));
-        $this->port = (int) explode(':', $this->cluster->address('own'))[1];
+        $this->cluster = FakeCluster::inFrontOf($host, $port, new FakeMember(self::MEMBER));
+        $this->port = (int) explode(':', $this->cluster->address(self::MEMBER))[1];
         $this->will($mode);
     }
 
@@ -43,8 +48,14 @@ final class Proxy
     public function will(string $mode): void
     {
         $this->cluster->disarm();
+        if ($this->isDown) {
+            $this->cluster->startMember(self::MEMBER);
+            $this->cluster->elect(self::MEMBER);
+        }
+        $this->isDown = $mode === self::DOWN;
         match ($mode) {
             self::PASS => null,
+            self::DOWN => $this->cluster->stopMember(self::MEMBER),
             self::CLOSE => $this->cluster->before('/./s')->cut(),
             self::CLOSE_BEFORE_COMMIT => $this->cluster->before('COMMIT')->cut(),
             self::CLOSE_AFTER_COMMIT => $this->cluster->after('COMMIT')->cut(),

@@ -106,7 +106,7 @@ final class ByHandTest extends LaravelTestCase
         $db = $this->connection();
         $db->beginTransaction();
         $db->unprepared('COMMIT');
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
 
         $thrown = self::assertThrows(FailoverException::class, static fn() => $db->table('entry')->insert(['number' => 1]));
 

@@ -65,7 +65,7 @@ final class LostConnectionsTest extends LaravelTestCase
         };
         $db = $this->connection();
         $db->getPdo();
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
         $thrown = self::thrown(static fn() => $db->table('entry')->insert(['number' => 1]));
 
         self::assertFalse($worker->ends($thrown));

@@ -106,7 +106,7 @@ final class ReadYourWritesTest extends LaravelTestCase
         $seconds = self::seconds(fn() => $this->request(function (): void {
             $this->db()->table('entry')->insert(['number' => 1]);
             self::terminate($this->db()->getPdo());
-            $this->network->will(Proxy::SLAM);
+            $this->network->will(Proxy::DOWN);
         }));
 
         self::assertLessThan(self::SOON, $seconds);

@@ -23,7 +23,7 @@ final class SidesTest extends LaravelTestCase
         $pdo = $db->getPdo();
         self::terminate($pdo);
         self::thrown(static fn() => $pdo->query('SELECT 1'));
-        $this->network->will(Proxy::SLAM);
+        $this->network->will(Proxy::DOWN);
 
         foreach (['SELECT', 'UPDATE', 'BEGIN'] as $what) {
             $thrown = self::thrown(static fn() => match ($what) {
@@ -59,7 +59,7 @@ final class SidesTest extends LaravelTestCase
         try {
             $fake->answers(Answer::members($this->leader($other)));
             // From here on, only the new one takes connections.
-            $this->network->will(Proxy::SLAM);
+            $this->network->will(Proxy::DOWN);
             self::await(static fn(): bool => \HaDsn::topology('laravel_pgsql')->leader?->port === $other->port, 'the new leader is known');
 
             $again($app->db());

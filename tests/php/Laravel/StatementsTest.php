@@ -19,7 +19,7 @@ final class StatementsTest extends LaravelTestCase
     {
         $db = $this->connection();
         $db->table('entry')->insert(['number' => 7]);
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
 
         self::assertSame(7, $db->table('entry')->value('number'));
         self::assertFalse($db->getPdo()->inTransaction());
@@ -33,7 +33,7 @@ final class StatementsTest extends LaravelTestCase
     {
         $db = $this->connection();
         $db->getReadPdo();
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
 
         self::assertSame('7', $db->selectOne("SELECT set_config('app.tenant', '7', false) AS tenant")->tenant);
         self::assertSame('7', $db->selectOne("SELECT current_setting('app.tenant', true) AS tenant")->tenant);
@@ -45,7 +45,7 @@ final class StatementsTest extends LaravelTestCase
         $db = $this->connection();
         $db->getReadPdo();
         $db->enableQueryLog();
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
 
         $db->select('SELECT 1');
 
@@ -83,7 +83,7 @@ final class StatementsTest extends LaravelTestCase
         self::$server->connect()->exec('CREATE OR REPLACE FUNCTION enter(n bigint) RETURNS bigint LANGUAGE sql AS $$ INSERT INTO entry VALUES (n) RETURNING number $$; CREATE SEQUENCE IF NOT EXISTS numbers');
         $db = $this->connection();
         $db->getPdo();
-        $this->network->will(Proxy::CLOSE_ONCE);
+        $this->network->will(Proxy::CLOSE);
 
         $thrown = self::assertThrows(FailoverException::class, static fn() => $write($db), 'may have been carried out');
 

@@ -203,8 +203,8 @@ final class TransactionBooksTest extends LaravelTestCase
     /** @return iterable<string, array{string, callable(PostgresConnection): mixed}> */
     public static function doubts(): iterable
     {
-        yield 'UPDATE' => [Proxy::CLOSE_ONCE, static fn($db) => $db->update('UPDATE entry SET number = 1')];
-        yield 'a function that writes' => [Proxy::CLOSE_ONCE, static fn($db) => $db->select("SELECT nextval('numbers'); SELECT 1", [], false)];
+        yield 'UPDATE' => [Proxy::CLOSE, static fn($db) => $db->update('UPDATE entry SET number = 1')];
+        yield 'a SELECT that writes' => [Proxy::CLOSE, static fn($db) => $db->select('WITH written AS (INSERT INTO entry VALUES (1) RETURNING number) SELECT number FROM written', [], false)];
         yield 'COMMIT' => [Proxy::CLOSE_BEFORE_COMMIT, static fn($db) => $db->transaction(static fn() => 1)];
     }
 

@@ -22,7 +22,7 @@ final class TransactionsTest extends LaravelTestCase
         $result = $db->transaction(function () use ($db, &$runs): string {
             $db->table('entry')->insert(['number' => ++$runs]);
             if ($runs === 1) {
-                $this->network->will(Proxy::CLOSE_ONCE);
+                $this->network->will(Proxy::CLOSE);
             }
             $db->table('entry')->insert(['number' => $runs + 10]);
 
