@@ -347,7 +347,8 @@ final class Connection extends PostgreConnection
         }
     }
 
-    private function fail(Failure $failure): false
+    /** @return false */
+    private function fail(Failure $failure): bool
     {
         $this->failure = $failure;
         if ($this->transDepth > 0) {

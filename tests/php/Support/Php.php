@@ -54,7 +54,9 @@ final class Php
      */
     public static function options(array $ini = [], bool $withExtension = true): array
     {
-        $ini += ['error_reporting' => '-1', 'display_errors' => 'stderr', 'log_errors' => '0', 'zend.exception_ignore_args' => '0'];
+        $ini += ['error_reporting' => '-1', 'display_errors' => 'stderr', 'log_errors' => '0'];
+        // As in this process: see bootstrap.php.
+        $ini += ['zend.exception_ignore_args' => (string) (int) ini_get('zend.exception_ignore_args')];
         if ($withExtension && !self::isLoadedAnyway()) {
             $ini['extension'] = self::extension();
         }

@@ -92,8 +92,11 @@ final class SecretsTest extends UnitTestCase
     {
         $thrown = self::thrown(static fn() => HaDsn::configure('patroni://' . self::CREDENTIALS . 'a/app?ttl=5'));
 
-        self::assertInstanceOf(\SensitiveParameterValue::class, $thrown->getTrace()[0]['args'][0]);
-        self::assertStringContainsString('HaDsn::configure(Object(SensitiveParameterValue))', $thrown->getTraceAsString());
+        // Before 8.2 PHP hides arguments all together, or none: see bootstrap.php.
+        if (PHP_VERSION_ID >= 80200) {
+            self::assertInstanceOf(\SensitiveParameterValue::class, $thrown->getTrace()[0]['args'][0]);
+            self::assertStringContainsString('HaDsn::configure(Object(SensitiveParameterValue))', $thrown->getTraceAsString());
+        }
         self::assertDoesNotMatchRegularExpression(self::SECRETS, self::everythingAbout($thrown));
     }
 
