@@ -1,6 +1,7 @@
 //! What PHP was started with: ini settings, environment, extensions, SAPI.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
 
 use ext_php_rs::ffi::{HashTable, zend_hash_str_find, zend_ini_entry};
 use ext_php_rs::zend::ExecutorGlobals;
@@ -67,8 +68,28 @@ pub(in crate::php) fn environment(name: &CStr) -> Option<Vec<u8>> {
 
 /// The names of the process's environment variables.
 pub(in crate::php) fn environment_names() -> Vec<String> {
-    let _lock = EnvironmentLock::new();
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    // SAFETY: the program itself can always be opened, and stays when its handle is closed. `environ` is null or a list of
+    // NUL-terminated texts that ends with a null (environ(7)); the lock keeps PHP's threads from changing it.
+    unsafe {
+        // The program's, not the one that is linked here and that std reads. PHP loads extensions with RTLD_DEEPBIND: they
+        // see libc's own first, which stays empty where the program holds a copy, as linkers make it unless told otherwise.
+        let program = libc::dlopen(ptr::null(), libc::RTLD_LAZY);
+        if program.is_null() {
+            return Vec::new();
+        }
+        let environ = libc::dlsym(program, c"environ".as_ptr()).cast::<*const *const c_char>();
+        libc::dlclose(program);
+        let _lock = EnvironmentLock::new();
+        let mut names = Vec::new();
+        let mut next = environ.as_ref().copied().unwrap_or(ptr::null());
+        while let Some(entry) = next.as_ref().copied().filter(|entry| !entry.is_null()) {
+            let text = CStr::from_ptr(entry).to_bytes();
+            let name = text.split(|&byte| byte == b'=').next().unwrap_or(text);
+            names.extend(String::from_utf8(name.to_vec()));
+            next = next.add(1);
+        }
+        names
+    }
 }
 
 /// Whether `open_basedir` lets the script read `path`.
