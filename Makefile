@@ -17,7 +17,7 @@ endif
 comma := ,
 step = printf '\n=== %s\n' "$(1)"
 
-.PHONY: help demo test test-unit bench build install-build install-check install-lab install-packaging check-rust check-php fix-php analyse test-php-unit test-php-lab valgrind deb dist test-packaging test-php84 clean
+.PHONY: help demo test test-unit bench build install-build install-check install-lab install-packaging check-rust check-php fix-php analyse test-php-unit test-php-lab valgrind deb dist test-packaging test-php84 test-zts clean
 
 help:
 	cat <<-'HELP'
@@ -30,6 +30,7 @@ help:
 	make deb         build/php8.2-hadsn_VERSION_ARCH.deb
 	make dist        build/dist: the archives of a release, as PIE looks for them
 	make test-php84  the unit tests with PHP 8.4, in a Debian 13 of its own (needs root or sudo)
+	make test-zts    the unit tests with a thread-safe debug build of PHP 8.2, which it makes
 	make fix-php     format the PHP files
 	make analyse     static analysis of php/ (builds the analyser first: ten minutes, once)
 	make clean       remove what was built
@@ -128,6 +129,11 @@ test-php84:
 	$(call step,PHP 8.4 and PHPUnit 11)
 	tests/lab/install php84
 	tests/php84
+
+test-zts: | install-build
+	$(call step,a thread-safe PHP)
+	tests/lab/install zts
+	tests/zts
 
 clean:
 	rm -rf build

@@ -238,8 +238,10 @@ final class Postgres
     private static function give(string $path): void
     {
         if (posix_geteuid() === 0) {
-            chown($path, 'postgres');
-            chgrp($path, 'postgres');
+            // By number: a thread-safe debug build of PHP 8.2 finds no user by name.
+            ['uid' => $user, 'gid' => $group] = posix_getpwnam('postgres');
+            chown($path, $user);
+            chgrp($path, $group);
         }
     }
 
