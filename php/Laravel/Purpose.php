@@ -27,7 +27,11 @@ final class Purpose
         return $this->after;
     }
 
-    /** Makes a connection to read from. */
+    /**
+     * Makes a connection to read from.
+     *
+     * @param \Closure(): \PDO $connect
+     */
     public function reading(?string $after, \Closure $connect): \PDO
     {
         $before = [$this->role, $this->after];

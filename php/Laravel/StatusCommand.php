@@ -7,6 +7,7 @@ namespace HaDsn\Laravel;
 use HaDsn\Member;
 use HaDsn\Topology;
 use Illuminate\Console\Command;
+use Illuminate\Contracts\Config\Repository;
 
 /**
  * `php artisan hadsn:status`: the clusters of the connections that ask for hadsn, as they are now. Exit code 1: one of them has no leader.
@@ -30,7 +31,7 @@ final class StatusCommand extends Command
 
             return 1;
         }
-        $seen = [];
+        $seen = $reports = [];
         $isWell = true;
         foreach ($connections as $name => $settings) {
             $report = $seen[$settings->cluster] ??= self::look($clusters, $settings);
@@ -51,8 +52,12 @@ final class StatusCommand extends Command
     /** @return array<string, Settings> by the connection's name */
     private function connections(): array
     {
+        /** @var Repository $repository */
+        $repository = $this->laravel->make('config');
+        /** @var array<string, array<string, mixed>> $configured */
+        $configured = $repository->get('database.connections', []);
         $found = [];
-        foreach ($this->laravel->make('config')->get('database.connections', []) as $name => $config) {
+        foreach ($configured as $name => $config) {
             $settings = ($config['driver'] ?? null) === 'pgsql' ? Settings::of(['name' => $name] + $config) : null;
             if ($settings !== null) {
                 $found[$name] = $settings;
@@ -94,7 +99,7 @@ final class StatusCommand extends Command
         ], $topology->members);
     }
 
-    /** @param array<string, mixed> $report */
+    /** @param array{cluster: string, source: string|null, error: string|null, members: list<array<string, mixed>>, ...} $report */
     private function show(string $name, array $report): void
     {
         $this->line("connection $name, cluster {$report['cluster']}" . ($report['source'] === null ? '' : ", {$report['source']}"));
