@@ -41,7 +41,7 @@ final class Link
         // For the same text pg_connect() would hand out the connection that has just broken.
         $handle = self::listening(static fn() => pg_connect($conninfo, PGSQL_CONNECT_FORCE_NEW), $texts);
         if ($handle === false) {
-            throw Failure::connect(preg_replace('/^pg_connect\(\): (?:Unable to connect to PostgreSQL server: )?/', '', implode("\n", $texts)));
+            throw Failure::connect((string) preg_replace('/^pg_connect\(\): (?:Unable to connect to PostgreSQL server: )?/', '', implode("\n", $texts)));
         }
         $link = new self($handle);
         $link->ask($setup);
@@ -117,14 +117,14 @@ final class Link
     /** @throws Failure */
     public function query(string $sql): Result
     {
-        return $this->run(fn(): bool => pg_send_query($this->handle, $sql));
+        return $this->run(fn(): int|bool => pg_send_query($this->handle, $sql));
     }
 
     /** @throws Failure */
     public function prepare(string $name, string $sql): void
     {
         if (!isset($this->prepared[$name])) {
-            $this->run(fn(): bool => pg_send_prepare($this->handle, $name, $sql));
+            $this->run(fn(): int|bool => pg_send_prepare($this->handle, $name, $sql));
             $this->prepared[$name] = true;
         }
     }
@@ -136,7 +136,7 @@ final class Link
      */
     public function execute(string $name, array $values): Result
     {
-        return $this->run(fn(): bool => pg_send_execute($this->handle, $name, $values));
+        return $this->run(fn(): int|bool => pg_send_execute($this->handle, $name, $values));
     }
 
     /** @throws Failure */
@@ -167,7 +167,7 @@ final class Link
      *
      * pg_query() itself would keep the SQLSTATE to itself.
      *
-     * @param \Closure(): bool $send
+     * @param \Closure(): (int|bool) $send
      */
     private function run(\Closure $send): Result
     {
@@ -201,7 +201,12 @@ final class Link
      * Calls a function of ext-pgsql and keeps the warnings that it gives: an application's error handler would make exceptions
      * of them, and their traces would show what it was called with.
      *
-     * @param list<string> $texts
+     * @template T
+     *
+     * @param \Closure(): T $call
+     * @param list<string>  $texts
+     *
+     * @return T
      */
     private static function listening(\Closure $call, array &$texts): mixed
     {

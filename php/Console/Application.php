@@ -36,7 +36,8 @@ final class Application
         } catch (\HaDsn\ConfigException $error) {
             return self::end($terminal, Text::line($error->getMessage()), ExitCode::UNUSABLE);
         } catch (\HaDsn\Exception|\PDOException $error) {
-            $because = $error->getPrevious() === null ? '' : ': ' . Text::line($error->getPrevious()->getMessage());
+            $cause = $error->getPrevious();
+            $because = $cause === null ? '' : ': ' . Text::line($cause->getMessage());
 
             return self::end($terminal, Text::line($error->getMessage()) . $because, Interrupt::hasCome() ? ExitCode::INTERRUPTED : ExitCode::UNWELL);
         } catch (\Throwable $fault) {
@@ -118,7 +119,11 @@ final class Application
      */
     private static function position(array $words): ?int
     {
-        $options = array_merge(Option::common(), ...array_map(static fn(string $class): array => $class::options(), self::COMMANDS));
+        $options = array_merge(Option::common(), ...array_map(
+            /** @param class-string<Command> $class */
+            static fn(string $class): array => $class::options(),
+            self::COMMANDS,
+        ));
         $takesValue = array_combine(array_column($options, 'name'), array_map(static fn(Option $option): bool => $option->value !== null, $options));
         for ($i = 0; $i < count($words); ++$i) {
             $word = $words[$i];
@@ -149,7 +154,12 @@ final class Application
     /** @return list<string> */
     private static function names(): array
     {
-        return array_map(static fn(string $class): string => $class::name(), self::COMMANDS);
+        $names = [];
+        foreach (self::COMMANDS as $class) {
+            $names[] = $class::name();
+        }
+
+        return $names;
     }
 
     private static function version(): string

@@ -60,6 +60,7 @@ final class Cluster
     public function password(): ?string
     {
         if ($this->givenPassword !== null) {
+            /** @var string */
             return $this->givenPassword->getValue();
         }
 

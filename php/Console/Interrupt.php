@@ -52,7 +52,7 @@ final class Interrupt
     {
         $until = hrtime(true) + (int) ($seconds * 1e9);
         while (!self::$hasCome && ($left = $until - hrtime(true)) > 0) {
-            usleep((int) min($left / 1000 + 1, 100_000));
+            usleep(max(1, (int) min($left / 1000 + 1, 100_000)));
         }
 
         return !self::$hasCome;

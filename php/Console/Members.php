@@ -45,7 +45,7 @@ final class Members
             $endpoints[] = $cluster->source->route(new Endpoint($member->host, $member->port));
         }
         $rows = [];
-        $addresses = $cluster->source->permitted(Names::resolve(array_column($endpoints, 'host'), $timeout));
+        $addresses = $cluster->source->permitted(Names::resolve(array_values(array_column($endpoints, 'host')), $timeout));
         foreach (Postgres::knock($endpoints, $addresses, $timeout) as $i => $knock) {
             $rows[] = [
                 'member' => $topology->members[$i],

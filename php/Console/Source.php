@@ -71,6 +71,7 @@ final class Source
 
     public function password(): ?string
     {
+        /** @var string|null */
         return $this->password?->getValue();
     }
 
@@ -231,7 +232,7 @@ final class Source
     /** This source string, with one endpoint in place of all the hosts. */
     public function only(string $scheme, Endpoint $endpoint): string
     {
-        return $this->written($this->options, '', array_filter([SourceUrl::parse("$scheme://$endpoint")]));
+        return $this->written($this->options, '', array_values(array_filter([SourceUrl::parse("$scheme://$endpoint")])));
     }
 
     /**

@@ -107,13 +107,14 @@ final class Terminal
      */
     private function size(): array
     {
-        $now = hrtime(true);
+        $now = (int) hrtime(true);
         if ($this->size !== null && $now - $this->sizeAt < 2_000_000_000) {
             return $this->size;
         }
         $this->sizeAt = $now;
         $size = [(int) getenv('COLUMNS'), (int) getenv('LINES')];
         if ($this->isTerminal && function_exists('proc_open')) {
+            $pipes = [];
             $child = proc_open(['/usr/bin/env', 'stty', 'size'], [$this->output, ['pipe', 'w'], ['file', '/dev/null', 'w']], $pipes);
             if (is_resource($child)) {
                 $text = (string) stream_get_contents($pipes[1]);

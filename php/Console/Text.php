@@ -163,7 +163,7 @@ final class Text
         return (int) $found[1] * match ($found[2]) {
             'ms' => 0.001,
             's' => 1.0,
-            'm' => 60.0,
+            default => 60.0,
         };
     }
 
@@ -178,7 +178,7 @@ final class Text
     {
         $flags = JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE | JSON_PRESERVE_ZERO_FRACTION;
 
-        return strtr(json_encode($value, $isPretty ? $flags | JSON_PRETTY_PRINT : $flags), ["\x7F" => '\u007f']) . "\n";
+        return strtr((string) json_encode($value, $isPretty ? $flags | JSON_PRETTY_PRINT : $flags), ["\x7F" => '\u007f']) . "\n";
     }
 
     /** The same for a terminal that does not know UTF-8, in as many columns. */

@@ -137,6 +137,7 @@ final class HaDsnDriver extends AbstractDriverMiddleware
     private function parts(#[\SensitiveParameter] array $params): array
     {
         $wanted = $params['hadsn'] ?? true;
+        /** @var array<string, string|int|null> $parts */
         $parts = ['role' => $this->role, 'cluster' => $this->cluster];
         $more = match (true) {
             $wanted === true => [],
@@ -148,7 +149,7 @@ final class HaDsnDriver extends AbstractDriverMiddleware
             if ($value !== null && !\is_string($value) && !\is_int($value)) {
                 throw new ConfigException(self::WHERE . "hadsn, $key: expected a text or a number");
             }
-            $parts[$key] = ($value === '' ? null : $value) ?? $parts[$key] ?? null;
+            $parts[(string) $key] = ($value === '' ? null : $value) ?? $parts[(string) $key] ?? null;
         }
         if ($this->memory->staysAtLeader() && $parts['role'] === Role::Reader->value) {
             return ['role' => Role::Writer->value, 'max_lag' => null, 'after' => null] + $parts;

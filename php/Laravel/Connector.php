@@ -27,7 +27,7 @@ final class Connector extends PostgresConnector
     ) {}
 
     /**
-     * @param array<string, mixed> $config
+     * @param array<mixed> $config
      *
      * @return \PDO
      */
@@ -51,7 +51,7 @@ final class Connector extends PostgresConnector
     }
 
     /**
-     * @param array<string, mixed> $config
+     * @param array<mixed> $config
      * @param array<int, mixed>    $options
      *
      * @return \PDO
@@ -59,22 +59,24 @@ final class Connector extends PostgresConnector
     public function createConnection($dsn, #[\SensitiveParameter] array $config, array $options)
     {
         $credentials = [$config['username'] ?? null, $config['password'] ?? null];
-        [$username, $password] = array_map(static fn(mixed $text): mixed => $text === '' ? null : $text, $credentials);
+        /** @var array{string|null, string|null} $credentials */
+        $credentials = array_map(static fn(mixed $text): mixed => $text === '' ? null : $text, $credentials);
         try {
-            $pdo = $this->createPdoConnection($dsn, $username, $password, $options);
+            $pdo = $this->createPdoConnection($dsn, $credentials[0], $credentials[1], $options);
         } catch (\PDOException $e) {
+            $cause = $e->getPrevious();
             // Laravel would try the next host, and there is none: hadsn has tried all of them, as long as it may.
-            throw $e->getPrevious() instanceof \HaDsn\Exception ? $e->getPrevious() : $e;
+            throw $cause instanceof \HaDsn\Exception ? $cause : $e;
         }
         $this->configureSession($pdo, $config);
 
         return $pdo;
     }
 
-    /** @param array<string, mixed> $config */
+    /** @param array<mixed> $config */
     protected function getDsn(#[\SensitiveParameter] array $config)
     {
-        $settings = Settings::of($config);
+        $settings = Settings::of($config) ?? throw new \LogicException('this connection does not ask for hadsn');
         $role = $settings->role ?? $this->purpose->role();
 
         return Dsn::of([
@@ -90,7 +92,7 @@ final class Connector extends PostgresConnector
     /**
      * Newer versions of Laravel have this in the DSN.
      *
-     * @param array<string, mixed> $config
+     * @param array<mixed> $config
      */
     private function configureSession(\PDO $pdo, #[\SensitiveParameter] array $config): void
     {

@@ -5,11 +5,16 @@ declare(strict_types=1);
 namespace HaDsn\Laravel;
 
 use Illuminate\Contracts\Config\Repository;
+use Illuminate\Contracts\Container\Container;
 use Illuminate\Contracts\Database\LostConnectionDetector;
+use Illuminate\Contracts\Events\Dispatcher;
 use Illuminate\Database\Connection;
+use Illuminate\Database\Connectors\ConnectorInterface;
 use Illuminate\Database\Connectors\PostgresConnector;
+use Illuminate\Database\DatabaseManager;
 use Illuminate\Database\PostgresConnection as LaravelConnection;
 use Illuminate\Support\ServiceProvider;
+use Psr\Log\LoggerInterface;
 
 /**
  * Brings hadsn into Laravel: connections of the driver `pgsql` that have the key `hadsn` in config/database.php are made by it. All others
@@ -31,6 +36,8 @@ final class HaDsnServiceProvider extends ServiceProvider
 
     /** What makes connection objects, and what did before. */
     private static ?\Closure $resolver = null;
+
+    /** @var (\Closure(mixed...): Connection)|null */
     private static ?\Closure $previous = null;
 
     public function register(): void
@@ -42,19 +49,25 @@ final class HaDsnServiceProvider extends ServiceProvider
         }
         // Made here, and once: applications that are cloned for a request (Octane) share the connections, and what makes them.
         $purpose = new Purpose();
-        $clusters = new Clusters(static fn(): array => $app->make('config')->get('hadsn.clusters', []));
+        $clusters = new Clusters(static function () use ($app): array {
+            /** @var Repository $config */
+            $config = $app->make('config');
+
+            /** @var array<string, string|null> */
+            return $config->get('hadsn.clusters', []);
+        });
         $app->instance(Clusters::class, $clusters);
 
         $missing = self::missing($app);
         if (!$app->bound('db.connector.pgsql')) {
             $app->bind('db.connector.pgsql', PostgresConnector::class);
         }
-        $app->extend('db.connector.pgsql', static fn($connector) => new Connector($connector, $clusters, $purpose, $missing));
+        $app->extend('db.connector.pgsql', static fn(ConnectorInterface $connector): Connector => new Connector($connector, $clusters, $purpose, $missing));
 
         $this->resolve($purpose);
         // Laravel has that since 12.22.
         if (interface_exists(LostConnectionDetector::class)) {
-            $app->extend(LostConnectionDetector::class, static fn($detector) => new LostConnections($detector));
+            $app->extend(LostConnectionDetector::class, static fn(LostConnectionDetector $detector): LostConnections => new LostConnections($detector));
         }
     }
 
@@ -62,7 +75,9 @@ final class HaDsnServiceProvider extends ServiceProvider
     {
         if ($this->app->bound('events')) {
             $app = $this->app;
-            $this->app->make('events')->listen(self::BEGINNINGS, static fn() => self::recover($app));
+            /** @var Dispatcher $events */
+            $events = $app->make('events');
+            $events->listen(self::BEGINNINGS, static fn() => self::recover($app));
         }
         if ($this->app->runningInConsole()) {
             $this->publishes([self::CONFIG => $this->app->configPath('hadsn.php')], 'hadsn-config');
@@ -72,23 +87,28 @@ final class HaDsnServiceProvider extends ServiceProvider
 
     private function resolve(Purpose $purpose): void
     {
+        /** @var (\Closure(mixed...): Connection)|null $previous */
         $previous = Connection::getResolver('pgsql');
         // A test suite makes many applications in one process.
         $previous = self::$previous = $previous === self::$resolver ? self::$previous : $previous;
-        self::$resolver = static function ($pdo, $database, $prefix, #[\SensitiveParameter] $config) use ($purpose, $previous): Connection {
+        self::$resolver = static function (\PDO|\Closure $pdo, ?string $database, ?string $prefix, #[\SensitiveParameter] array $config) use ($purpose, $previous): Connection {
             $settings = \extension_loaded('hadsn') ? Settings::of($config) : null;
 
             return match (true) {
-                $settings !== null => new PostgresConnection($pdo, $database, $prefix, $config, $settings, $purpose),
+                $settings !== null => new PostgresConnection($pdo, (string) $database, (string) $prefix, $config, $settings, $purpose),
                 $previous !== null => $previous($pdo, $database, $prefix, $config),
-                default => new LaravelConnection($pdo, $database, $prefix, $config),
+                default => new LaravelConnection($pdo, (string) $database, (string) $prefix, $config),
             };
         };
         Connection::resolverFor('pgsql', self::$resolver);
     }
 
-    /** Says once that there is no extension. */
-    private static function missing(object $app): \Closure
+    /**
+     * Says once that there is no extension.
+     *
+     * @return \Closure(string): void
+     */
+    private static function missing(Container $app): \Closure
     {
         return static function (string $connection) use ($app): void {
             if (self::$hasSaid) {
@@ -97,16 +117,20 @@ final class HaDsnServiceProvider extends ServiceProvider
             self::$hasSaid = true;
             $notice = "the extension hadsn is not loaded: connection $connection uses the host of its own configuration";
             // The database component alone has no log.
-            $app->bound('log') ? $app->make('log')->notice($notice) : error_log("notice: $notice");
+            /** @var LoggerInterface|null $log */
+            $log = $app->bound('log') ? $app->make('log') : null;
+            $log === null ? error_log("notice: $notice") : $log->notice($notice);
         };
     }
 
-    private static function recover(object $app): void
+    private static function recover(Container $app): void
     {
         if (!$app->resolved('db')) {
             return;
         }
-        foreach ($app->make('db')->getConnections() as $connection) {
+        /** @var DatabaseManager $db */
+        $db = $app->make('db');
+        foreach ($db->getConnections() as $connection) {
             if ($connection instanceof PostgresConnection) {
                 $connection->recover();
             }

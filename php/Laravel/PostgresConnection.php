@@ -29,13 +29,16 @@ final class PostgresConnection extends LaravelConnection
     use Concerns\RepeatsStatements;
     use Concerns\RunsTransactions;
 
+    /** One statement that may be one that only reads. Here since traits can't have constants before PHP 8.2. */
+    private const QUESTION = '/^[\s(]*(?:select|with|values|table|show|explain)\b[^;]*;?\s*$/Di';
+
     private readonly string $cluster;
 
     /**
-     * @param \PDO|\Closure        $pdo
-     * @param string               $database
-     * @param string               $tablePrefix
-     * @param array<string, mixed> $config
+     * @param \PDO|\Closure $pdo
+     * @param string        $database
+     * @param string        $tablePrefix
+     * @param array<mixed>  $config
      *
      * @internal
      */

@@ -39,7 +39,7 @@ final class Settings
     /**
      * Whether a connection asks for hadsn, rightly or not.
      *
-     * @param array<string, mixed> $config of the connection
+     * @param array<mixed> $config of the connection
      */
     public static function isWanted(#[\SensitiveParameter] array $config): bool
     {
@@ -49,7 +49,7 @@ final class Settings
     /**
      * Null: the connection does not ask for hadsn.
      *
-     * @param array<string, mixed> $config of the connection
+     * @param array<mixed> $config of the connection
      *
      * @throws ConfigException if it asks for something that there is not
      */
@@ -76,7 +76,7 @@ final class Settings
             : new self($connection, self::name($connection, $text));
     }
 
-    /** @param array<string, mixed> $wanted */
+    /** @param array<mixed> $wanted */
     private static function listed(string $connection, #[\SensitiveParameter] array $wanted): self
     {
         foreach (array_diff(array_keys($wanted), self::KEYS) as $key) {

@@ -35,6 +35,7 @@ final class Background
         $this->owner = (int) getmypid();
         $php = PHP_BINARY === '' ? 'php' : PHP_BINARY;
         $command = [$php, '-n', '-d', 'display_errors=stderr', '-d', 'memory_limit=-1', __DIR__ . '/Server/serve.php'];
+        $pipes = [];
         $process = proc_open($command, [['socket'], ['redirect', 0], $this->errors], $pipes);
         if ($process === false) {
             throw new \RuntimeException("FakeCluster: $php can't be started");
@@ -89,6 +90,7 @@ final class Background
             throw $this->failure();
         }
 
+        /** @var array<string, mixed> */
         return json_decode($line, true, 32, JSON_THROW_ON_ERROR);
     }
 

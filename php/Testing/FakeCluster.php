@@ -83,7 +83,9 @@ final class FakeCluster
         if (isset($hello['mistake'])) {
             throw new \RuntimeException("FakeCluster: {$hello['mistake']}");
         }
-        $this->ports = $hello['ports'];
+        /** @var array<string, array{postgres: int, api: int}> $ports */
+        $ports = $hello['ports'];
+        $this->ports = $ports;
         foreach ($this->ports as $ports) {
             self::$used[$ports['postgres']] = self::$used[$ports['api']] = true;
         }
@@ -117,6 +119,7 @@ final class FakeCluster
     {
         foreach ($this->members() as $member) {
             if ($member['role'] === 'leader') {
+                /** @var string */
                 return $member['name'];
             }
         }
@@ -131,7 +134,10 @@ final class FakeCluster
      */
     public function members(): array
     {
-        return $this->process->ask(['do' => 'describe'])['members'];
+        /** @var array{members: list<array<string, mixed>>} $cluster */
+        $cluster = $this->process->ask(['do' => 'describe']);
+
+        return $cluster['members'];
     }
 
     /** Where a member's PostgreSQL is connected to, `127.0.0.1:port`, whether it is up or not. */
@@ -265,6 +271,7 @@ final class FakeCluster
      */
     public function armed(): array
     {
+        /** @var list<string> */
         return $this->isRunning() ? $this->process->ask(['do' => 'armed']) : [];
     }
 
@@ -279,7 +286,9 @@ final class FakeCluster
     {
         $pattern = $matching === null ? null : Pattern::of($matching);
         $statements = [];
-        foreach ($this->process->ask(['do' => 'statements']) as $entry) {
+        /** @var list<array{sql: string, member: string, connection: int, fate: string}> $journal */
+        $journal = $this->process->ask(['do' => 'statements']);
+        foreach ($journal as $entry) {
             if ($pattern === null || preg_match($pattern, $entry['sql']) === 1) {
                 $statements[] = new Statement($entry['sql'], $entry['member'], $entry['connection'], Fate::from($entry['fate']));
             }
@@ -291,6 +300,7 @@ final class FakeCluster
     /** How often the REST API was asked, that of all members together. */
     public function requests(): int
     {
+        /** @var int */
         return $this->process->ask(['do' => 'requests']);
     }
 
@@ -301,6 +311,7 @@ final class FakeCluster
         $statement = $pdo->prepare('SELECT pg_backend_pid() ' . Journal::OURS, [\PDO::ATTR_EMULATE_PREPARES => true]);
         $statement->execute();
 
+        /** @var string|null */
         return $this->process->ask(['do' => 'memberOf', 'pid' => (int) $statement->fetchColumn()]);
     }
 

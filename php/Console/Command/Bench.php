@@ -121,15 +121,15 @@ final class Bench implements Command
         $server = $cluster->source->route(new Endpoint($leader->host, $leader->port));
         $addresses = Names::resolve([$server->host], 2.0)[$server->host];
         $dsn = $cluster->dsn($server, Endpoint::isAddress($server->host) || is_string($addresses) ? null : $addresses[0]);
-        [$name, $user, $password] = [$cluster->name, $cluster->user(), new \SensitiveParameterValue($cluster->password())];
+        [$name, $user] = [$cluster->name, $cluster->user()];
         $options = [\PDO::ATTR_TIMEOUT => 3, \PDO::ATTR_ERRMODE => \PDO::ERRMODE_EXCEPTION];
 
         return [
-            'direct' => static fn(): \PDO => new \PDO($dsn, $user, $password->getValue(), $options),
-            'writer' => static fn(): \PDO => new \PDO(\HaDsn::writer($name), $user, $password->getValue(), $options),
-            'connect' => static fn(): \PDO => \HaDsn::connect($user, $password->getValue(), $options, 'writer', $name),
+            'direct' => static fn(): \PDO => new \PDO($dsn, $user, $cluster->password(), $options),
+            'writer' => static fn(): \PDO => new \PDO(\HaDsn::writer($name), $user, $cluster->password(), $options),
+            'connect' => static fn(): \PDO => \HaDsn::connect($user, $cluster->password(), $options, 'writer', $name),
         ] + (in_array(ini_get('hadsn.pdo_dsn'), ['0', '', 'off'], true) ? [] : [
-            'hadsn' => static fn(): \PDO => new \PDO("hadsn:cluster=$name", $user, $password->getValue(), $options),
+            'hadsn' => static fn(): \PDO => new \PDO("hadsn:cluster=$name", $user, $cluster->password(), $options),
         ]);
     }
 

@@ -28,6 +28,7 @@ final class Api
     {
         $members = $this->cluster['members'] ?? [];
 
+        /** @var list<array<string, mixed>> */
         return is_array($members) ? array_values(array_filter($members, is_array(...))) : [];
     }
 
@@ -93,6 +94,7 @@ final class Api
     {
         $node = $this->own['patroni'] ?? [];
 
+        /** @var array<string, mixed> */
         return is_array($node) ? $node : [];
     }
 

@@ -23,7 +23,7 @@ final class Leader
         $roles = array_column($said, 'role');
         $named = array_values(array_filter($said, static fn(Announcement $one): bool => $one->isLeader()))[0]->name ?? null;
         $leader = $topology?->leader;
-        if ($leader !== null) {
+        if ($topology !== null && $leader !== null) {
             $report->ok('cluster.leader', 'leader', $leader->name . ($topology->timeline === null ? '' : ", timeline $topology->timeline")
                 . ', by ' . ($cluster->status()['answered_by'] ?? $topology->source));
         } elseif ($named === null && in_array('standby_leader', $roles, true)) {

@@ -36,6 +36,7 @@ final class Children
         try {
             foreach ($inputs as $key => $input) {
                 $command = [PHP_BINARY, '-d', 'display_errors=0', '-d', 'log_errors=0', '-r', $code];
+                $ends = [];
                 [$process] = Warnings::collect(static function () use ($command, &$ends) {
                     return proc_open($command, [['pipe', 'r'], ['pipe', 'w'], ['file', '/dev/null', 'w']], $ends);
                 });
@@ -43,6 +44,7 @@ final class Children
                     throw Failure::unwell(PHP_BINARY . ' can\'t be started a second time: see the limits of processes and memory');
                 }
                 $processes[] = $process;
+                /** @var array{resource, resource} $ends */
                 [, $pipes[$key]] = $ends;
                 // Less than a pipe holds: it can't block.
                 fwrite($ends[0], json_encode($input, JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE));

@@ -36,7 +36,7 @@ final class Dns
         $text = is_readable($file) ? (string) file_get_contents($file) : '';
         preg_match_all('/^nameserver\s+([0-9A-Fa-f.:]+)/m', $text, $found);
 
-        return array_map(static fn(string $ip): Endpoint => new Endpoint($ip, 53), array_slice($found[1], 0, 3));
+        return array_map(static fn(string $ip): Endpoint => new Endpoint($ip, 53), array_values(array_slice($found[1], 0, 3)));
     }
 
     /**
@@ -93,7 +93,7 @@ final class Dns
         if (strlen($message) < 12) {
             return [[], 'the answer is too short'];
         }
-        ['flags' => $flags, 'questions' => $questions, 'answers' => $answers] = unpack('nflags/nquestions/nanswers', $message, 2);
+        [$flags, $questions, $answers] = self::numbers('nflags/nquestions/nanswers', $message, 2);
         $code = $flags & 15;
         if ($code !== 0) {
             return [[], self::RCODES[$code] ?? "rcode $code"];
@@ -109,7 +109,7 @@ final class Dns
             if ($at + 10 > strlen($message)) {
                 return [$targets, 'the answer is cut off'];
             }
-            ['type' => $type, 'length' => $length] = unpack('ntype/nclass/Nttl/nlength', $message, $at);
+            [$type, , , $length] = self::numbers('ntype/nclass/Nttl/nlength', $message, $at);
             $at += 10;
             $end = $at + $length;
             if ($type === self::SRV && $length >= 7 && $end <= strlen($message)) {
@@ -122,6 +122,19 @@ final class Dns
         }
 
         return [$targets, $targets === [] ? 'the name has no SRV records' : null];
+    }
+
+    /**
+     * What unpack() finds, in its order. There have to be as many bytes.
+     *
+     * @return list<int>
+     */
+    private static function numbers(string $format, string $message, int $at): array
+    {
+        /** @var array<string, int> $numbers */
+        $numbers = unpack($format, $message, $at);
+
+        return array_values($numbers);
     }
 
     /** Reads a name, and moves behind it. */

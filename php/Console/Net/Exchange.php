@@ -82,7 +82,7 @@ final class Exchange
 
     public function start(): void
     {
-        $this->began = hrtime(true);
+        $this->began = (int) hrtime(true);
         $this->startedAt = microtime(true);
         $host = str_contains($this->ip, ':') ? "[$this->ip]" : $this->ip;
         $context = stream_context_create(['ssl' => ($this->tls ?? []) + ['capture_peer_cert' => true, 'SNI_enabled' => true]]);
@@ -92,7 +92,7 @@ final class Exchange
             return stream_socket_client("$this->transport://$host:$this->port", $code, $reason, $this->timeout, STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT, $context);
         });
         if ($stream === false) {
-            $this->fail(self::readable($reason));
+            $this->fail(self::readable((string) $reason));
 
             return;
         }
@@ -100,10 +100,10 @@ final class Exchange
         $this->stream = $stream;
     }
 
-    /** @return resource|null what to wait for */
+    /** @return resource what to wait for, until it is done */
     public function stream(): mixed
     {
-        return $this->stream;
+        return $this->stream ?? throw new \LogicException('it has not begun, or is done');
     }
 
     public function wantsToWrite(): bool
@@ -144,7 +144,7 @@ final class Exchange
 
     private function connect(): bool
     {
-        $stream = $this->stream;
+        $stream = $this->stream();
         if ($this->transport === 'tcp' && stream_socket_get_name($stream, true) === false) {
             // PHP does not tell why; the attempt to write does.
             [, $reason] = Warnings::collect(static fn(): int|false => fwrite($stream, "\0"));
@@ -164,7 +164,7 @@ final class Exchange
             return true;
         }
         if ($this->question !== '') {
-            [$stream, $question] = [$this->stream, $this->question];
+            [$stream, $question] = [$this->stream(), $this->question];
             // A few bytes on a new connection: they go at once or not at all.
             [$written, $reason] = Warnings::collect(static fn(): int|false => fwrite($stream, $question));
             $this->question = '';
@@ -185,7 +185,7 @@ final class Exchange
 
     private function secure(): bool
     {
-        $stream = $this->stream;
+        $stream = $this->stream();
         $method = STREAM_CRYPTO_METHOD_TLSv1_2_CLIENT | STREAM_CRYPTO_METHOD_TLSv1_3_CLIENT;
         [$result, $reason] = Warnings::collect(static fn(): int|bool => stream_socket_enable_crypto($stream, true, $method));
         if ($result === false) {
@@ -194,6 +194,7 @@ final class Exchange
         }
         if ($result === true) {
             $this->isSecure = true;
+            /** @var \OpenSSLCertificate|null $certificate */
             $certificate = stream_context_get_options($stream)['ssl']['peer_certificate'] ?? null;
             $parsed = $certificate === null ? false : openssl_x509_parse($certificate);
             $this->certificate = $parsed === false ? null : $parsed;
@@ -207,7 +208,7 @@ final class Exchange
 
     private function send(): void
     {
-        [$stream, $bytes] = [$this->stream, $this->toSend];
+        [$stream, $bytes] = [$this->stream(), $this->toSend];
         [$written, $reason] = Warnings::collect(static fn(): int|false => fwrite($stream, $bytes));
         if (!is_int($written)) {
             $this->fail($reason === '' ? 'the connection was closed' : self::readable($reason));
@@ -220,7 +221,7 @@ final class Exchange
     /** @param int<1, max> $most bytes */
     private function receive(int $most = 65536): void
     {
-        $stream = $this->stream;
+        $stream = $this->stream();
         [$bytes, $reason] = Warnings::collect(static fn(): string|false => fread($stream, $most));
         if (is_string($bytes)) {
             $this->answer .= $bytes;

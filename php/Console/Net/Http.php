@@ -72,6 +72,7 @@ final class Http
     {
         $value = json_decode($this->body, true, 64);
 
+        /** @var array<string, mixed>|null */
         return is_array($value) && !array_is_list($value) ? $value : null;
     }
 

@@ -33,6 +33,7 @@ trait ChoosesServers
     /** Whether the last statement ran in a transaction that Laravel knows nothing of. */
     private bool $isByHand = false;
 
+    /** @return \PDO */
     public function getPdo()
     {
         $this->role = Role::Writer;
@@ -47,6 +48,7 @@ trait ChoosesServers
         return $this->resolve($this->pdo, parent::getPdo(...));
     }
 
+    /** @return \PDO */
     public function getReadPdo()
     {
         if ($this->transactions > 0 || $this->readOnWriteConnection || !\in_array($this->readWriteType, [null, 'read'], true)
@@ -69,7 +71,7 @@ trait ChoosesServers
         parent::setPdo($pdo);
         if ($isAbandoned) {
             // Else what was to happen after its COMMIT would happen after the next one.
-            $this->transactionsManager?->rollback($this->getName(), 0);
+            $this->transactionsManager?->rollback((string) $this->getName(), 0);
         }
 
         return $this;
@@ -147,10 +149,10 @@ trait ChoosesServers
     private function handle(\PDO $pdo): Handle
     {
         if ($pdo === $this->pdo) {
-            return $this->writer = $this->writer?->pdo === $pdo ? $this->writer : new Handle($pdo);
+            return $this->writer = $this->writer !== null && $this->writer->pdo === $pdo ? $this->writer : new Handle($pdo);
         }
 
-        return $this->reader = $this->reader?->pdo === $pdo ? $this->reader : new Handle($pdo, $this->after);
+        return $this->reader = $this->reader !== null && $this->reader->pdo === $pdo ? $this->reader : new Handle($pdo, $this->after);
     }
 
     private function drop(\PDO $pdo): void

@@ -19,9 +19,6 @@ use Illuminate\Database\QueryException;
  */
 trait RepeatsStatements
 {
-    /** One statement that may be one that only reads. */
-    private const QUESTION = '/^[\s(]*(?:select|with|values|table|show|explain)\b[^;]*;?\s*$/Di';
-
     /** Whether a statement that may only read is being repeated. */
     private bool $isRepeating = false;
 

@@ -57,9 +57,10 @@ trait RunsTransactions
         try {
             $this->runQueryCallback('COMMIT', [], fn() => $this->check());
         } catch (QueryException $e) {
+            $cause = $e->getPrevious();
             throw match (true) {
-                $e->getPrevious() instanceof TransactionException => $e->getPrevious(),
-                $this->isLost() || $e->getPrevious() instanceof NoLeaderException => FailoverException::of($e, Verdict::Retry),
+                $cause instanceof TransactionException => $cause,
+                $this->isLost() || $cause instanceof NoLeaderException => FailoverException::of($e, Verdict::Retry),
                 default => $e,
             };
         }
@@ -207,7 +208,7 @@ trait RunsTransactions
             }
             if ($this->handle($pdo)->isRefusal($e, $this->verdict($e, Phase::Commit))) {
                 $this->transactions = 0;
-                $this->transactionsManager?->rollback($this->getName(), 0);
+                $this->transactionsManager?->rollback((string) $this->getName(), 0);
                 $this->fireConnectionEvent('rollingBack');
 
                 return $e;
@@ -240,10 +241,10 @@ trait RunsTransactions
             return false;
         }
         // An application's own READ ONLY transaction is refused like this too.
-        $handle = $this->handle($this->pdo);
+        $handle = $this->pdo instanceof \PDO ? $this->handle($this->pdo) : null;
         $this->rollBack(0);
         try {
-            $isStandby = $this->pdo === null || $handle->isStandby();
+            $isStandby = $handle === null || $this->pdo === null || $handle->isStandby();
         } catch (\PDOException) {
             $isStandby = true;
         }

@@ -176,6 +176,7 @@ final class Link
 
                 return;
             case Wire::CANCEL_REQUEST:
+                $refusal = null;
                 $server = $this->proxy->connect($refusal);
                 if ($server !== null) {
                     $server->send($message);
@@ -190,9 +191,10 @@ final class Link
 
             return;
         }
+        $refusal = null;
         $this->server = $this->proxy->connect($refusal);
         if ($this->server === null) {
-            $this->end(Wire::fatal('3D000', $refusal));
+            $this->end(Wire::fatal('3D000', (string) $refusal));
 
             return;
         }

@@ -133,6 +133,7 @@ final class Proxy
 
     public function spring(Trap $trap, Link $link): void
     {
+        /** @var string|null $to */
         $to = $trap->action['to'] ?? null;
         $seconds = (float) ($trap->action['seconds'] ?? 0.0);
         try {

@@ -7,6 +7,13 @@ namespace HaDsn\Testing\Server;
 /**
  * The loop of the process behind a {@see \HaDsn\Testing\FakeCluster}.
  *
+ * What stands in an order depends on what is to be done; a member is missing where all are meant.
+ *
+ * @phpstan-type Order array{
+ *     number: int, do: string, to: string|null, member: string, seconds: float|null, bytes: int|null, before: bool,
+ *     statement: string, pattern: string, nth: int, action: array<string, mixed>, pid: int
+ * }
+ *
  * @internal
  */
 final class Server
@@ -49,6 +56,7 @@ final class Server
     public function run(): void
     {
         $parent = self::parent();
+        $refusal = null;
         $this->proxy->connect($refusal)?->close();
         if ($refusal !== null && $this->hasServer) {
             $this->say(['mistake' => $refusal]);
@@ -163,6 +171,7 @@ final class Server
             return false;
         }
         try {
+            /** @var Order $order */
             $order = json_decode($line, true, 16, JSON_THROW_ON_ERROR);
             $mistake = $this->proxy->takeMistake();
             $answer = $mistake === null ? ['result' => $this->do($order)] : ['mistake' => $mistake];
@@ -174,7 +183,9 @@ final class Server
         return true;
     }
 
-    /** @param array<string, mixed> $order */
+    /**
+     * @param Order $order
+     */
     private function do(array $order): mixed
     {
         $this->cluster->tick(microtime(true));
@@ -210,7 +221,7 @@ final class Server
                 $this->cluster->node($order['member'])->lag = $order['bytes'];
                 break;
             case 'slow':
-                foreach ($order['member'] === null ? $this->nodes : [$this->cluster->node($order['member'])] as $node) {
+                foreach (!isset($order['member']) ? $this->nodes : [$this->cluster->node($order['member'])] as $node) {
                     $node->delay = $order['seconds'] === null ? INF : (float) $order['seconds'];
                 }
                 break;
