@@ -6,7 +6,7 @@ use PhpCsFixer\Config;
 use PhpCsFixer\Finder;
 
 $finder = Finder::create()
-    ->in([__DIR__ . '/bench', __DIR__ . '/php', __DIR__ . '/polyfill', __DIR__ . '/stubs', __DIR__ . '/tests'])
+    ->in([__DIR__ . '/bench', __DIR__ . '/php', __DIR__ . '/stubs', __DIR__ . '/tests'])
     ->append(array_filter([__FILE__, __DIR__ . '/bin/hadsn'], is_file(...)));
 
 return (new Config())

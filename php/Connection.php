@@ -33,7 +33,7 @@ use Psr\Log\LoggerInterface;
  */
 final class Connection
 {
-    private readonly \SensitiveParameterValue $password;
+    private readonly Secret $password;
 
     /** @var array<value-of<Role>, Handle> */
     private array $handles = [];
@@ -70,7 +70,7 @@ final class Connection
         private readonly string $cluster = 'default',
         private readonly ?LoggerInterface $logger = null,
     ) {
-        $this->password = new \SensitiveParameterValue($password);
+        $this->password = new Secret($password);
         if (($options[\PDO::ATTR_ERRMODE] ?? \PDO::ERRMODE_EXCEPTION) !== \PDO::ERRMODE_EXCEPTION) {
             throw new ConfigException('option PDO::ATTR_ERRMODE: expected PDO::ERRMODE_EXCEPTION: without exceptions a failover looks like success');
         }
@@ -389,7 +389,7 @@ final class Connection
     private function connect(Role $role, ?string $after): Handle
     {
         /** @var string|null $password */
-        $password = $this->password->getValue();
+        $password = $this->password->value();
         $pdo = \HaDsn::connect($this->username, $password, $this->options, $role->value, $this->cluster, $after);
         $handle = new Handle($pdo, $after);
         $this->handles[$role->value] = $handle;

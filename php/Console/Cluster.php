@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace HaDsn\Console;
 
+use HaDsn\Secret;
+
 /**
  * The cluster that a command is about: its source string, found where the extension finds it, and the credentials.
  *
@@ -18,7 +20,7 @@ final class Cluster
         /** Where it was found, in words. */
         public readonly string $place,
         private readonly ?string $givenUser,
-        private readonly ?\SensitiveParameterValue $givenPassword,
+        private readonly ?Secret $givenPassword,
     ) {}
 
     /**
@@ -42,7 +44,7 @@ final class Cluster
         $file = $arguments->value('password-file');
         if ($file !== null) {
             $line = strtok(self::read($file), "\r\n");
-            $password = new \SensitiveParameterValue($line === false ? '' : $line);
+            $password = new Secret($line === false ? '' : $line);
         }
 
         return new self($name, Source::parse($text), $origin, $place, $arguments->value('user'), $password);
@@ -61,7 +63,7 @@ final class Cluster
     {
         if ($this->givenPassword !== null) {
             /** @var string */
-            return $this->givenPassword->getValue();
+            return $this->givenPassword->value();
         }
 
         // The source's password is that of the source's user.

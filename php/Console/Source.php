@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace HaDsn\Console;
 
+use HaDsn\Secret;
+
 /**
  * A source string in its parts, for what the command line does itself: it also works where the extension is not loaded. What the
  * options may contain the extension decides, which has accepted them before, where it is.
@@ -32,7 +34,7 @@ final class Source
     private function __construct(
         public readonly array $urls,
         public readonly ?string $user,
-        private readonly ?\SensitiveParameterValue $password,
+        private readonly ?Secret $password,
         public readonly ?string $database,
         #[\SensitiveParameter]
         private readonly array $options,
@@ -58,7 +60,7 @@ final class Source
         return new self(
             $urls,
             $first->userinfo === null ? null : rawurldecode($userinfo[0]),
-            isset($userinfo[1]) ? new \SensitiveParameterValue(rawurldecode($userinfo[1])) : null,
+            isset($userinfo[1]) ? new Secret(rawurldecode($userinfo[1])) : null,
             $first->database === '' ? null : rawurldecode($first->database),
             $options,
         );
@@ -72,7 +74,7 @@ final class Source
     public function password(): ?string
     {
         /** @var string|null */
-        return $this->password?->getValue();
+        return $this->password?->value();
     }
 
     public function option(string $name): ?string

@@ -27,7 +27,6 @@ foreach (['ffi', 'pcntl', 'pdo_pgsql', 'pgsql', 'posix'] as $extension) {
 // PHP 8.1 can't hide single arguments from stack traces: there the tests run as php.ini-production has it.
 if (PHP_VERSION_ID < 80200) {
     ini_set('zend.exception_ignore_args', '1');
-    require_once __DIR__ . '/../../polyfill/SensitiveParameterValue.php';
 }
 
 spl_autoload_register(static function (string $class): void {
