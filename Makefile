@@ -32,7 +32,7 @@ help:
 	make test-php84  the unit tests with PHP 8.4, in a Debian 13 of its own (needs root or sudo)
 	make test-zts    the unit tests with a thread-safe debug build of PHP 8.2, which it makes
 	make fix-php     format the PHP files
-	make analyse     static analysis of php/ (builds the analyser first: ten minutes, once)
+	make analyse     static analysis of php/ (builds the analyser first, once)
 	make clean       remove what was built
 	HELP
 
@@ -40,7 +40,7 @@ demo: install-lab build
 	$(call step,demo)
 	$(SUDO) tests/lab/demo
 
-test: install-lab check-rust check-php build test-php-unit test-packaging test-php-lab
+test: install-lab check-rust check-php analyse build test-php-unit test-packaging test-php-lab
 	$(call step,all tests have passed)
 
 test-unit: install-build check-rust check-php build test-php-unit
@@ -85,7 +85,8 @@ MAGO := /var/tmp/hadsn-mago-1.29.0
 
 # PHPStan runs in GitHub's workflow; this is what can be had from crates.io alone.
 analyse:
-	[[ -x $(MAGO)/bin/mago ]] || cargo install --locked --version 1.29.0 --root $(MAGO) mago
+	$(call step,static analysis of php/)
+	[[ -x $(MAGO)/bin/mago ]] || cargo install --quiet --locked --version 1.29.0 --root $(MAGO) mago
 	$(MAGO)/bin/mago analyze --minimum-fail-level error
 
 install-check:
