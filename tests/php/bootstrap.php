@@ -41,7 +41,7 @@ spl_autoload_register(static function (string $class): void {
 
 // A cluster that the developer's own environment configures is none of the tests'.
 foreach (array_keys(getenv()) as $name) {
-    if (str_starts_with($name, 'HADSN_')) {
+    if (str_starts_with($name, 'HADSN_URL')) {
         putenv($name);
     }
 }

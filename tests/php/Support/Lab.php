@@ -16,7 +16,6 @@ final class Lab
     public const ZONE = 'lab.hadsn.test';
     public const NAME_SERVER = '127.0.0.10:5353';
 
-    private const PROGRAM = __DIR__ . '/../../lab/lab';
     private const DATA = '/var/tmp/hadsn-lab-data';
     private const PATRONICTL = '/var/tmp/hadsn-patroni-4.1.5/bin/patronictl';
 
@@ -52,7 +51,7 @@ final class Lab
     /** Starts one of its verbs and does not wait. */
     public static function start(string ...$arguments): Process
     {
-        return new Process([self::PROGRAM, ...$arguments]);
+        return new Process([...self::command(), ...$arguments]);
     }
 
     /**
@@ -121,6 +120,18 @@ final class Lab
     public static function ask(\PDO $pdo, string $query): mixed
     {
         return $pdo->query($query)->fetchColumn();
+    }
+
+    /**
+     * The program, or the command that has it run elsewhere.
+     *
+     * @return list<string>
+     */
+    private static function command(): array
+    {
+        $command = getenv('HADSN_LAB');
+
+        return $command === false ? [__DIR__ . '/../../lab/lab'] : explode(' ', $command);
     }
 
     private static function try(string ...$arguments): Outcome
