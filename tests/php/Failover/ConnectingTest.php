@@ -31,7 +31,30 @@ final class ConnectingTest extends UnitTestCase
     public static function ways(): iterable
     {
         yield 'connect()' => [static fn(?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => HaDsn::connect($user, $password, $options)];
-        yield 'hadsn:' => [static fn(?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => new \PDO('hadsn:', $user, $password, $options)];
+        foreach (self::makers() as $name => [$make]) {
+            yield $name => [static fn(?string $user = 'app', ?string $password = 'app', array $options = []): \PDO => $make('hadsn:', $user, $password, $options)];
+        }
+    }
+
+    /** @return iterable<string, array{callable(string, ?string, ?string, array<int, mixed>): \PDO}> what PHP has to make a PDO of a DSN */
+    public static function makers(): iterable
+    {
+        yield 'new PDO' => [static fn(mixed ...$arguments): \PDO => new \PDO(...$arguments)];
+        if (PHP_VERSION_ID >= 80400) {
+            yield 'PDO::connect()' => [\PDO::connect(...)];
+            yield 'new Pdo\Pgsql' => [static fn(mixed ...$arguments): \PDO => new \Pdo\Pgsql(...$arguments)];
+            yield 'Pdo\Pgsql::connect()' => [\Pdo\Pgsql::connect(...)];
+        }
+    }
+
+    /** @dataProvider makers */
+    public function testTheClassIsTheOneThatAnyDsnOfPostgresqlGives(callable $make): void
+    {
+        $server = $this->server()->up();
+        self::configure($this->led($server));
+
+        self::assertSame($make($server->dsn(), 'app', 'app', [])::class, $make('hadsn:', 'app', 'app', [])::class);
+        self::assertSame(\PDO::class, HaDsn::connect('app', 'app')::class);
     }
 
     /** @dataProvider ways */
@@ -42,7 +65,6 @@ final class ConnectingTest extends UnitTestCase
 
         $pdo = $connect();
 
-        self::assertSame(\PDO::class, $pdo::class);
         self::assertSame($server->port, $pdo->query('SELECT inet_server_port()')->fetchColumn());
         self::assertSame(\PDO::ERRMODE_EXCEPTION, $pdo->getAttribute(\PDO::ATTR_ERRMODE));
     }

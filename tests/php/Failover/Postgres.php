@@ -18,8 +18,6 @@ final class Postgres
 {
     public const HOST = '127.0.0.40';
 
-    private const PROGRAMS = '/usr/lib/postgresql/15/bin';
-
     public readonly int $port;
     private readonly Directory $directory;
     private ?Process $server = null;
@@ -55,7 +53,7 @@ final class Postgres
             'autovacuum' => 'off',
             'lc_messages' => $this->isGerman ? German::LOCALE : 'C',
         ];
-        $command = [self::PROGRAMS . '/postgres', '-D', $this->data()];
+        $command = [self::programs() . '/postgres', '-D', $this->data()];
         foreach ($settings as $name => $value) {
             array_push($command, '-c', "$name=$value");
         }
@@ -202,15 +200,24 @@ final class Postgres
             $password = $directory->write('password', "postgres\n");
             self::give($password);
             self::finish(self::asServer([
-                self::PROGRAMS . '/initdb', '-D', $data, '--no-sync', '--no-locale', '--encoding=UTF8', '-A', 'scram-sha-256',
+                self::programs() . '/initdb', '-D', $data, '--no-sync', '--no-locale', '--encoding=UTF8', '-A', 'scram-sha-256',
                 '-U', 'postgres', "--pwfile=$password",
             ]));
             $sql = "CREATE ROLE app LOGIN PASSWORD 'app'\nCREATE DATABASE app OWNER app\n";
-            self::finish(self::asServer([self::PROGRAMS . '/postgres', '--single', '-F', '-D', $data, 'postgres']), $sql);
+            self::finish(self::asServer([self::programs() . '/postgres', '--single', '-F', '-D', $data, 'postgres']), $sql);
             file_put_contents("$data/pg_hba.conf", "host all all 127.0.0.0/8 scram-sha-256\n");
         }
 
         return $directory->path;
+    }
+
+    /** Where Debian has the programs of its PostgreSQL, the newest if there are several. */
+    private static function programs(): string
+    {
+        $folders = glob('/usr/lib/postgresql/*/bin') ?: throw new \RuntimeException('there is no PostgreSQL in /usr/lib/postgresql');
+        natsort($folders);
+
+        return end($folders);
     }
 
     private static function directory(): Directory
