@@ -29,7 +29,7 @@ help:
 	make build       target/release/libhadsn.so
 	make deb         build/php8.2-hadsn_VERSION_ARCH.deb
 	make dist        build/dist: the archives of a release, as PIE looks for them
-	make test-php84  the unit tests with PHP 8.4, in a Debian 13 of its own (needs root or sudo)
+	make test-php84  the tests with PHP 8.4, PHPUnit 11 and newer frameworks, in a Debian 13 of its own (needs root or sudo)
 	make test-zts    the unit tests with a thread-safe debug build of PHP 8.2, which it makes
 	make fix-php     format the PHP files
 	make analyse     static analysis of php/ (builds the analyser first, once)
@@ -126,8 +126,8 @@ test-packaging: build | install-packaging
 	$(call step,packaging: phpize$(comma) archives$(comma) the Debian package)
 	packaging/test
 
-test-php84:
-	$(call step,PHP 8.4 and PHPUnit 11)
+test-php84: install-lab
+	$(call step,PHP 8.4$(comma) PHPUnit 11$(comma) Laravel 10.48$(comma) Doctrine DBAL 4.2)
 	tests/lab/install php84
 	tests/php84
 
