@@ -45,7 +45,7 @@ final class WalkTest extends WalkTestCase
         self::$workplace->append('routes/web.php', <<<'PHP'
 
             Route::post('/jobs/{number}', function (int $number) {
-                App\Jobs\WriteOrder::dispatch($number);
+                \App\Jobs\WriteOrder::dispatch($number);
 
                 return ['written' => $number];
             })->withoutMiddleware(VerifyCsrfToken::class);
