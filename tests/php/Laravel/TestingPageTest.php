@@ -26,7 +26,9 @@ final class TestingPageTest extends UnitTestCase
             $server->stop();
         }
 
-        self::assertStringContainsString('OK (3 tests', $outcome->stdout . $outcome->stderr);
+        self::assertSame(0, $outcome->exitCode, $outcome->stdout . $outcome->stderr);
+        // PHPUnit 11 is newer than Laravel 10, and misses that it puts error handlers back.
+        self::assertMatchesRegularExpression('/^OK \(3 tests|^Tests: 3,/m', $outcome->stdout);
     }
 
     private static function application(Postgres $server): Workplace
