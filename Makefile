@@ -87,7 +87,7 @@ MAGO := /var/tmp/hadsn-mago-1.29.0
 analyse:
 	$(call step,static analysis of php/)
 	[[ -x $(MAGO)/bin/mago ]] || cargo install --quiet --locked --version 1.29.0 --root $(MAGO) mago
-	$(MAGO)/bin/mago analyze --minimum-fail-level error
+	$(MAGO)/bin/mago analyze --minimum-report-level error --minimum-fail-level error
 
 install-check:
 	$(call step,installing what is missing to check PHP files)
