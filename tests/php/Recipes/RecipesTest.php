@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace HaDsn\Tests\Recipes;
 
+use HaDsn\Testing\FakeCluster;
 use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\Directory;
@@ -12,6 +13,8 @@ use HaDsn\Tests\Support\Page;
 use HaDsn\Tests\Support\Php;
 use HaDsn\Tests\Support\Process;
 use HaDsn\Tests\Support\UnitTestCase;
+
+require_once __DIR__ . '/../Connection/autoload.php';
 
 /**
  * The files of docs/recipes.md, as they stand there, with two PostgreSQL servers of the test's own that lead one after the other.
@@ -85,6 +88,31 @@ final class RecipesTest extends UnitTestCase
         self::assertSame(['cart', 'cart again', 'after'], self::visits($this->new));
     }
 
+    /** The connection stays, and the server behind it does not lead any more. */
+    public function testPgConnectThroughAPooler(): void
+    {
+        $cluster = FakeCluster::inFrontOf(Postgres::HOST, $this->old->port);
+        $cluster->before('INSERT INTO visit', nth: 2)->demote();
+        $cluster->before('INSERT INTO visit', nth: 4)->demote();
+        $file = $this->recipe('pg_connect', <<<'PHP'
+            $insert = 'INSERT INTO visit (page) VALUES ($1)';
+            foreach (['one', 'two', 'three'] as $page) {
+                try {
+                    query($insert, [$page]);
+                } catch (ErrorException $e) {
+                    echo "$page: {$e->getMessage()}\n";
+                }
+            }
+            transaction(static fn (PgSql\Connection $connection) => pg_query_params($connection, $insert, ['four']));
+            PHP);
+        $outcome = $this->php($file, $cluster->sources('app', ['sslmode' => 'disable'], 'app', 'app'))->wait(30.0);
+
+        self::assertSame(0, $outcome->exitCode, $outcome->stderr);
+        self::assertSame("two: pg_query_params(): Query failed: ERROR:  cannot execute INSERT in a read-only transaction\n", $outcome->stdout);
+        self::assertSame(['one', 'three', 'four'], self::visits($this->old));
+        self::assertCount(5, $cluster->statements('INSERT INTO visit'));
+    }
+
     public function testAWorker(): void
     {
         foreach ([$this->old, $this->new] as $number => $server) {
@@ -152,9 +180,9 @@ final class RecipesTest extends UnitTestCase
         return $this->directory->write('recipe.php', (new Page('recipes.md'))->first($section) . $more);
     }
 
-    private function php(string $file): Process
+    private function php(string $file, ?string $source = null): Process
     {
-        $source = str_replace('://', '://app:app@', self::url($this->patroni, 'failover_timeout=20s'));
+        $source ??= str_replace('://', '://app:app@', self::url($this->patroni, 'failover_timeout=20s'));
 
         return new Process([...Php::command(), $file], ['HADSN_URL' => $source], '', $this->directory->path);
     }
