@@ -8,6 +8,8 @@ return [
     'expire_on_close' => false,
     'encrypt' => false,
     'files' => storage_path('framework/sessions'),
+    'connection' => env('SESSION_CONNECTION'),
+    'table' => 'sessions',
     'lottery' => [2, 100],
     'cookie' => 'laravel_session',
     'path' => '/',
