@@ -22,6 +22,8 @@ class OrderTest extends TestCase
         $this->cluster = $this->fakeClusterInFrontOf($settings['host'], (int) $settings['port'], $settings['database']);
         DB::purge('pgsql');
         DB::table('orders')->delete();
+        // A request begins with nothing written.
+        DB::connection()->forgetRecordModificationState();
     }
 
     public function test_an_order_survives_a_switchover(): void
