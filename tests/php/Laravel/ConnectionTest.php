@@ -47,19 +47,29 @@ final class ConnectionTest extends LaravelTestCase
         self::assertNotSame($pdo, $db->getPdo());
     }
 
-    public function testATransactionThatSomebodyLeftOpenEndsWhereNewWorkBegins(): void
+    /** @dataProvider beginnings */
+    public function testATransactionThatSomebodyLeftOpenEndsWhereNewWorkBegins(string $event): void
     {
         $app = $this->application();
         $db = $app->db()->connection();
         $db->beginTransaction();
-        $app->make('events')->dispatch('Illuminate\Queue\Events\Looping', [null]);
+        $app->make('events')->dispatch($event, [null]);
         self::assertSame(1, $db->transactionLevel());
         self::terminate($db->getPdo());
 
-        $app->make('events')->dispatch('Illuminate\Queue\Events\Looping', [null]);
+        $app->make('events')->dispatch($event, [null]);
 
         self::assertSame(0, $db->transactionLevel());
         self::assertTrue($db->table('entry')->insert(['number' => 1]));
+    }
+
+    /** @return iterable<string, array{string}> */
+    public static function beginnings(): iterable
+    {
+        yield 'the queue' => ['Illuminate\Queue\Events\Looping'];
+        yield 'a request of Octane' => ['Laravel\Octane\Events\RequestReceived'];
+        yield 'a task of Octane' => ['Laravel\Octane\Events\TaskReceived'];
+        yield 'a tick of Octane' => ['Laravel\Octane\Events\TickReceived'];
     }
 
     public function testADisconnectedConnectionIsClosed(): void
