@@ -41,6 +41,12 @@ final class TransactionException extends \LogicException implements Exception
     }
 
     /** @internal */
+    public static function otherConnection(): self
+    {
+        return new self('transaction(): the registry has made an entity manager with a connection of its own, which this transaction does not run on: it has to give the new one the connection of the old one');
+    }
+
+    /** @internal */
     public static function position(): self
     {
         return new self('position(): a transaction is open: ask after it was committed');

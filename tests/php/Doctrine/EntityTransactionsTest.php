@@ -9,6 +9,7 @@ use HaDsn\CommitUnknownException;
 use HaDsn\Doctrine\EntityTransactions;
 use HaDsn\Tests\Doctrine\entities\Account;
 use HaDsn\Tests\Failover\Proxy;
+use HaDsn\TransactionException;
 
 /**
  * What becomes of the work of Doctrine's ORM when its connection is lost.
@@ -95,6 +96,51 @@ final class EntityTransactionsTest extends DoctrineTestCase
         EntityTransactions::run($this->registry, static fn(EntityManagerInterface $manager) => $manager->persist(new Account(2)));
 
         self::assertSame([1 => 10, 2 => 0], self::accounts());
+    }
+
+    /** @dataProvider failures */
+    public function testWhatWasRolledBackIsNotWrittenByALaterFlush(callable $work): void
+    {
+        self::$server->connect()->exec('ALTER TABLE account DROP CONSTRAINT account_pkey, ADD PRIMARY KEY (id) DEFERRABLE INITIALLY DEFERRED');
+        self::thrown(fn() => EntityTransactions::run($this->registry, $work));
+
+        $manager = $this->registry->getManager();
+        $account = $manager->find(Account::class, 1);
+        self::assertSame(10, $account->balance);
+        ++$account->balance;
+        $manager->flush();
+
+        self::assertSame([1 => 11], self::accounts());
+    }
+
+    /** @return iterable<string, array{callable(EntityManagerInterface): mixed}> */
+    public static function failures(): iterable
+    {
+        yield 'before flush' => [static function (EntityManagerInterface $manager): void {
+            $manager->find(Account::class, 1)->balance = 5;
+            throw new \DomainException('no');
+        }];
+        yield 'after flush' => [static function (EntityManagerInterface $manager): void {
+            $manager->find(Account::class, 1)->balance = 5;
+            $manager->flush();
+            throw new \DomainException('no');
+        }];
+        yield 'at COMMIT' => [static function (EntityManagerInterface $manager): void {
+            $manager->find(Account::class, 1)->balance = 5;
+            $manager->persist(new Account(1));
+        }];
+    }
+
+    public function testARegistryThatMakesConnectionsOfItsOwnIsToldSo(): void
+    {
+        $registry = new Registry(self::connection(), static fn() => self::connection());
+
+        self::assertThrows(TransactionException::class, fn() => EntityTransactions::run($registry, function (EntityManagerInterface $manager): void {
+            $manager->persist(new Account(1 + ++$this->runs));
+            $this->network->will(Proxy::CLOSE);
+        }), 'connection of its own');
+
+        self::assertSame([1, [1 => 10]], [$this->runs, self::accounts()]);
     }
 
     /** @return array<int, int> balance by id */

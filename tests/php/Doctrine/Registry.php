@@ -19,7 +19,8 @@ final class Registry extends AbstractManagerRegistry
 {
     private ?EntityManagerInterface $manager = null;
 
-    public function __construct(private readonly Connection $connection)
+    /** @param \Closure(): Connection|null $connect makes the connection of the next manager, as a registry must not */
+    public function __construct(private Connection $connection, private readonly ?\Closure $connect = null)
     {
         parent::__construct('ORM', ['default' => 'connection'], ['default' => 'manager'], 'default', 'default', Proxy::class);
     }
@@ -32,6 +33,7 @@ final class Registry extends AbstractManagerRegistry
     protected function resetService(string $name): void
     {
         $this->manager = null;
+        $this->connection = $this->connect === null ? $this->connection : ($this->connect)();
     }
 
     private function make(): EntityManager
