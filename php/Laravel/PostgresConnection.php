@@ -29,7 +29,10 @@ final class PostgresConnection extends LaravelConnection
     use Concerns\RepeatsStatements;
     use Concerns\RunsTransactions;
 
-    /** One statement that may be one that only reads. Here since traits can't have constants before PHP 8.2. */
+    /** What may commit. Here since traits can't have constants before PHP 8.2. */
+    private const COMMIT = '/(?:^|;)\s*(?:commit|prepare\s+transaction)\b|^\s*end\b/i';
+
+    /** One statement that may be one that only reads. */
     private const QUESTION = '/^[\s(]*(?:select|with|values|table|show|explain)\b[^;]*;?\s*$/Di';
 
     private readonly string $cluster;

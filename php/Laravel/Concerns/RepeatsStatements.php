@@ -25,6 +25,7 @@ trait RepeatsStatements
     protected function handleQueryException(QueryException $e, $query, $bindings, \Closure $callback)
     {
         if ($this->transactions >= 1) {
+            $this->isEnded = $this->isEnded || ($this->isLost() && self::mayCommit($query));
             $verdict = $this->isLost() ? $this->verdict($e, $this->isEnded ? Phase::Autocommit : Phase::InTransaction) : Verdict::Unrelated;
             throw $verdict === Verdict::Unrelated ? $e : $this->failure($e, $verdict);
         }
@@ -65,7 +66,7 @@ trait RepeatsStatements
         }
         $handle = $this->handle($pdo);
         if ($handle->isLost()) {
-            $verdict = $this->verdict($cause, $this->isByHand ? Phase::InTransaction : Phase::Autocommit);
+            $verdict = $this->verdict($cause, $this->isByHand && !self::mayCommit((string) $e->getSql()) ? Phase::InTransaction : Phase::Autocommit);
             $this->drop($pdo);
 
             return $verdict;
@@ -85,6 +86,11 @@ trait RepeatsStatements
         $this->drop($pdo);
 
         return $this->verdict($cause, Phase::Autocommit);
+    }
+
+    private static function mayCommit(string $query): bool
+    {
+        return preg_match(self::COMMIT, $query) === 1;
     }
 
     /** What runs a statement of which nobody knows whether it only reads. */

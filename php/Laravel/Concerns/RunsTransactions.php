@@ -27,6 +27,9 @@ trait RunsTransactions
     /** Whether a statement has ended the transaction that Laravel takes for open: COMMIT, written out. */
     private bool $isEnded = false;
 
+    /** How many transactions were committed, so that work is not repeated which has committed some of it. */
+    private int $commits = 0;
+
     /**
      * @param int           $attempts  how often conflicts with other transactions may let it run
      * @param \Closure|null $onFailure is told what is thrown. Laravel had this parameter for a while (12.9)
@@ -115,6 +118,7 @@ trait RunsTransactions
         while (true) {
             $this->beginTransaction();
             $pdo = $this->pdo;
+            $commits = $this->commits;
             try {
                 $result = $callback($this);
                 if ($this->pdo !== $pdo || $this->isEndedByHand()) {
@@ -127,7 +131,7 @@ trait RunsTransactions
                 if ($this->pdo !== $pdo) {
                     throw $e;
                 }
-                if ($this->isEndedByHand()) {
+                if ($this->commits !== $commits || $this->isEndedByHand()) {
                     // What it has committed is not to be done twice.
                     $this->isLost() ? $this->giveUp($e, Phase::Autocommit) : $this->rollBack(0);
                     throw $e;
@@ -145,7 +149,7 @@ trait RunsTransactions
             if ($refusal === null) {
                 return $result;
             }
-            if (!$this->causedByConcurrencyError($refusal) || $attempt++ >= $attempts) {
+            if ($this->commits !== $commits || !$this->causedByConcurrencyError($refusal) || $attempt++ >= $attempts) {
                 throw $refusal;
             }
         }
@@ -195,10 +199,12 @@ trait RunsTransactions
         }
         try {
             parent::commit();
+            ++$this->commits;
 
             return null;
         } catch (\Throwable $e) {
             if ($this->transactions === 0) {
+                ++$this->commits;
                 throw $e;
             }
             if (!$e instanceof \PDOException || $e instanceof QueryException || $this->handle($pdo)->isInTransaction()) {

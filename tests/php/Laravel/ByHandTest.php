@@ -101,6 +101,89 @@ final class ByHandTest extends LaravelTestCase
         yield 'none' => [static fn() => null];
     }
 
+    /** @dataProvider commits */
+    public function testACommitByHandWhoseAnswerIsLostIsInDoubt(callable $begin, string $commit): void
+    {
+        $db = $this->connection();
+        $begin($db);
+        $db->table('entry')->insert(['number' => 1]);
+        $this->network->will(Proxy::CLOSE_AFTER_COMMIT);
+
+        $thrown = self::assertThrows(FailoverException::class, static fn() => $db->unprepared($commit), 'may have been carried out');
+
+        self::assertSame([Verdict::InDoubt, [1]], [$thrown->verdict, self::entries()]);
+        $db->rollBack();
+        self::assertSame(0, $db->transactionLevel());
+    }
+
+    /** @return iterable<string, array{callable(PostgresConnection): mixed, string}> */
+    public static function commits(): iterable
+    {
+        yield 'begun by Laravel' => [static fn($db) => $db->beginTransaction(), 'COMMIT'];
+        yield 'begun by hand' => [static fn($db) => $db->unprepared('BEGIN'), 'COMMIT'];
+        yield 'in other words' => [static fn($db) => $db->unprepared('BEGIN'), 'commit work;'];
+    }
+
+    public function testWorkWhoseCommitByHandIsInDoubtIsNotRepeated(): void
+    {
+        $db = $this->connection();
+        $runs = 0;
+        $work = function () use ($db, &$runs): void {
+            $db->table('entry')->insert(['number' => ++$runs]);
+            $this->network->will(Proxy::CLOSE_AFTER_COMMIT);
+            $db->unprepared('COMMIT');
+        };
+
+        $thrown = self::assertThrows(FailoverException::class, static fn() => $db->transaction($work));
+
+        self::assertSame([Verdict::InDoubt, 1, [1]], [$thrown->verdict, $runs, self::entries()]);
+    }
+
+    /** @dataProvider laterErrors */
+    public function testWorkThatHasCommittedThroughLaravelIsNotRepeated(callable $fail): void
+    {
+        $db = $this->connection();
+        $runs = 0;
+        $work = function () use ($db, $fail, &$runs): void {
+            $db->table('entry')->insert(['number' => ++$runs]);
+            $db->commit();
+            $db->beginTransaction();
+            $fail($db);
+        };
+
+        $thrown = self::thrown(static fn() => $db->transaction($work, 5));
+
+        self::assertSame([1, 0, [1]], [$runs, $db->transactionLevel(), self::entries()], $thrown->getMessage());
+        self::assertSame(7, $db->transaction(static fn() => 7));
+    }
+
+    /** @return iterable<string, array{callable(PostgresConnection): mixed}> */
+    public static function laterErrors(): iterable
+    {
+        yield 'the connection is lost' => [static fn($db) => self::terminate($db->getPdo())];
+        yield 'a conflict' => [static fn($db) => $db->unprepared("DO \$\$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END \$\$")];
+        yield 'a conflict at COMMIT' => [static fn($db) => $db->unprepared(<<<'SQL'
+            CREATE OR REPLACE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$;
+            CREATE CONSTRAINT TRIGGER conflict AFTER INSERT ON entry DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION conflict();
+            INSERT INTO entry VALUES (9)
+            SQL)];
+    }
+
+    public function testABlockOfStatementsIsNotTakenForACommit(): void
+    {
+        $db = $this->connection();
+        $runs = 0;
+
+        $db->transaction(function () use ($db, &$runs): void {
+            if (++$runs === 1) {
+                $this->network->will(Proxy::CLOSE);
+            }
+            $db->unprepared('DO $$ BEGIN PERFORM 1; END; $$');
+        });
+
+        self::assertSame(2, $runs);
+    }
+
     public function testAWriteBehindACommitByHandIsInDoubt(): void
     {
         $db = $this->connection();
