@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Laravel;
 
 use HaDsn\CommitUnknownException;
+use HaDsn\Connection\Patience;
 use HaDsn\Connection\Role;
 use HaDsn\Phase;
 use HaDsn\TransactionException;
@@ -66,15 +67,20 @@ final class PostgresConnection extends LaravelConnection
      */
     public function position(): string
     {
-        if ($this->transactions > 0) {
-            throw TransactionException::position();
-        }
-        $pdo = $this->getPdo();
-        try {
-            return \HaDsn::position($pdo);
-        } catch (\PDOException $e) {
-            \HaDsn::verdict($e, Phase::InTransaction, $this->cluster);
-            throw $e;
+        $patience = new Patience($this->cluster);
+        while (true) {
+            $pdo = $this->getPdo();
+            if ($this->transactions > 0 || $this->isByHand) {
+                throw TransactionException::position();
+            }
+            try {
+                return \HaDsn::position($pdo);
+            } catch (\PDOException $e) {
+                // It only looks: a question whose answer was lost can be asked again.
+                if ($this->verdict($e, Phase::InTransaction) !== Verdict::Retry || !$patience->waitForFailover()) {
+                    throw $e;
+                }
+            }
         }
     }
 

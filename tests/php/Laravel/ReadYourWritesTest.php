@@ -7,6 +7,7 @@ namespace HaDsn\Tests\Laravel;
 use HaDsn\Laravel\PostgresConnection;
 use HaDsn\Laravel\ReadYourWrites;
 use HaDsn\Tests\Failover\Proxy;
+use HaDsn\TransactionException;
 use Illuminate\Http\Request;
 use Illuminate\Session\ArraySessionHandler;
 use Illuminate\Session\Store;
@@ -156,6 +157,24 @@ final class ReadYourWritesTest extends LaravelTestCase
     private function db(): PostgresConnection
     {
         return $this->app->db()->connection();
+    }
+
+    public function testAPositionIsAskedForAgainWhenTheConnectionIsLost(): void
+    {
+        $db = $this->connection();
+        $before = $db->position();
+        self::terminate($db->getPdo());
+
+        self::assertNotSame('', $before);
+        self::assertStringStartsWith('h1-', $db->position());
+    }
+
+    public function testThereIsNoPositionWithinATransactionByHand(): void
+    {
+        $db = $this->connection();
+        $db->unprepared('BEGIN');
+
+        self::assertThrows(TransactionException::class, static fn() => $db->position());
     }
 
     /** A position that is not reached yet. */
