@@ -41,6 +41,12 @@ final class TransactionException extends \LogicException implements Exception
     }
 
     /** @internal */
+    public static function doneLess(): self
+    {
+        return new self('transaction(): a failover ended the work, and run again it has not written what it had written before: nothing was committed; make and fetch models in the work, since those from outside take for stored what was lost');
+    }
+
+    /** @internal */
     public static function otherConnection(): self
     {
         return new self('transaction(): the registry has made an entity manager with a connection of its own, which this transaction does not run on: it has to give the new one the connection of the old one');

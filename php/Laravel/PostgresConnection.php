@@ -27,6 +27,7 @@ use Illuminate\Database\PostgresConnection as LaravelConnection;
 final class PostgresConnection extends LaravelConnection
 {
     use Concerns\ChoosesServers;
+    use Concerns\ComparesRuns;
     use Concerns\RepeatsStatements;
     use Concerns\RunsTransactions;
 

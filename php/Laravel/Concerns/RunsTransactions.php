@@ -47,6 +47,8 @@ trait RunsTransactions
                 $onFailure($e);
             }
             throw $e;
+        } finally {
+            $this->done = null;
         }
     }
 
@@ -115,8 +117,10 @@ trait RunsTransactions
     {
         $patience = new Patience($this->cluster);
         $attempt = 1;
+        $lost = [];
         while (true) {
             $this->beginTransaction();
+            $this->done = [];
             $pdo = $this->pdo;
             $commits = $this->commits;
             try {
@@ -125,6 +129,7 @@ trait RunsTransactions
                     throw TransactionException::ended();
                 }
                 if ($this->transactions === 1) {
+                    $this->checkThatItIsDone($lost);
                     $this->check();
                 }
             } catch (\Throwable $e) {
@@ -140,6 +145,7 @@ trait RunsTransactions
                     if (!$patience->waitForFailover()) {
                         throw $e;
                     }
+                    $lost = $this->lostWith($lost);
                     continue;
                 }
                 $this->handleTransactionException($e, $attempt++, $attempts, null);
