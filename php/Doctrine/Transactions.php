@@ -13,6 +13,7 @@ use HaDsn\Connection\Handle;
 use HaDsn\Connection\Judgement;
 use HaDsn\Connection\Patience;
 use HaDsn\Connection\Role;
+use HaDsn\Connection\SqlState;
 use HaDsn\NoLeaderException;
 use HaDsn\Phase;
 use HaDsn\TransactionException;
@@ -145,6 +146,10 @@ final class Transactions
             }
         }
         if (!$handle->isLost()) {
+            if (!$connection->isConnected() && !SqlState::isIn($error, SqlState::READ_ONLY)) {
+                // DBAL has closed it, because a server that does not lead any more refused a write. That too has been told to somebody who hid it.
+                $error = new NoLeaderException('transaction(): the server that it ran on does not lead any more', 0, $error);
+            }
             self::rollBack($connection);
         }
         $judgement = Judgement::of($error, $handle, Role::Writer, Phase::InTransaction, $cluster);

@@ -15,6 +15,7 @@ use HaDsn\Connection\SqlState;
 use HaDsn\Doctrine\Middleware;
 use HaDsn\Doctrine\Transactions;
 use HaDsn\Phase;
+use HaDsn\Testing\FakeCluster;
 use HaDsn\Tests\Failover\Postgres;
 use HaDsn\Tests\Failover\Proxy;
 use HaDsn\Tests\Support\Answer;
@@ -183,6 +184,40 @@ final class TransactionsTest extends DoctrineTestCase
         });
 
         self::assertSame([2, 12], self::entries());
+    }
+
+    /** @dataProvider hiders */
+    public function testARefusalByAServerThatWasDemotedRunsItAgainThoughItWasHidden(callable $hide): void
+    {
+        $cluster = FakeCluster::inFrontOf(Postgres::HOST, self::$server->port);
+        HaDsn::configure($cluster->sources());
+        $db = self::connection();
+        $runs = 0;
+        $cluster->before('INSERT')->demote();
+
+        Transactions::run($db, static function (Connection $db) use ($hide, &$runs): void {
+            ++$runs;
+            try {
+                self::insert($db, 1);
+            } catch (DriverException) {
+                // Hidden.
+            }
+            $hide($db);
+        });
+
+        self::assertSame([2, [1]], [$runs, self::entries()]);
+    }
+
+    /** @return iterable<string, array{callable(Connection): mixed}> */
+    public static function hiders(): iterable
+    {
+        yield 'nothing follows' => [static fn() => null];
+        yield 'a statement' => [static fn(Connection $db) => $db->fetchOne('SELECT 1')];
+        yield 'a transaction that is not there' => [static function (Connection $db): void {
+            if (!$db->isTransactionActive()) {
+                $db->rollBack();
+            }
+        }];
     }
 
     public function testANestedTransactionMayFailByItself(): void
