@@ -41,9 +41,9 @@ final class TransactionException extends \LogicException implements Exception
     }
 
     /** @internal */
-    public static function doneLess(): self
+    public static function stored(): self
     {
-        return new self('transaction(): a failover ended the work, and run again it has not written what it had written before: nothing was committed; make and fetch models in the work, since those from outside take for stored what was lost');
+        return new self('transaction(): a failover ended the work, and run again it uses a model that takes for stored what was lost: nothing was committed; make and fetch models in the work');
     }
 
     /** @internal */

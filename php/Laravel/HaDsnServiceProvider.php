@@ -11,6 +11,7 @@ use Illuminate\Contracts\Events\Dispatcher;
 use Illuminate\Database\Connection;
 use Illuminate\Database\Connectors\ConnectorInterface;
 use Illuminate\Database\Connectors\PostgresConnector;
+use Illuminate\Database\Eloquent\Model;
 use Illuminate\Database\DatabaseManager;
 use Illuminate\Database\PostgresConnection as LaravelConnection;
 use Illuminate\Support\ServiceProvider;
@@ -78,11 +79,31 @@ final class HaDsnServiceProvider extends ServiceProvider
             /** @var Dispatcher $events */
             $events = $app->make('events');
             $events->listen(self::BEGINNINGS, static fn() => self::recover($app));
+            self::watchModels($events);
         }
         if ($this->app->runningInConsole()) {
             $this->publishes([self::CONFIG => $this->app->configPath('hadsn.php')], 'hadsn-config');
             $this->commands([StatusCommand::class]);
         }
+    }
+
+    /** Tells a transaction which models its work stores. */
+    private static function watchModels(Dispatcher $events): void
+    {
+        $tell = static function (string $event, \Closure $what) use ($events): void {
+            $events->listen("eloquent.$event: *", static function (string $name, array $payload) use ($what): void {
+                $model = $payload[0] ?? null;
+                $connection = $model instanceof Model ? $model->getConnection() : null;
+                $models = $connection instanceof PostgresConnection ? $connection->storedModels() : null;
+                if ($models !== null) {
+                    $what($models, $model);
+                }
+            });
+        };
+        $tell('created', static fn(StoredModels $models, Model $model) => $models->add($model, false));
+        $tell('updated', static fn(StoredModels $models, Model $model) => $models->add($model, false));
+        $tell('deleted', static fn(StoredModels $models, Model $model) => $models->add($model, true));
+        $tell('saving', static fn(StoredModels $models, Model $model) => $models->use($model));
     }
 
     private function resolve(Purpose $purpose): void

@@ -27,7 +27,6 @@ use Illuminate\Database\PostgresConnection as LaravelConnection;
 final class PostgresConnection extends LaravelConnection
 {
     use Concerns\ChoosesServers;
-    use Concerns\ComparesRuns;
     use Concerns\RepeatsStatements;
     use Concerns\RunsTransactions;
 
@@ -121,6 +120,16 @@ final class PostgresConnection extends LaravelConnection
                 $this->giveUp($e, Phase::InTransaction);
             }
         }
+    }
+
+    /**
+     * While `transaction()` runs its work: the models that it has stored.
+     *
+     * @internal
+     */
+    public function storedModels(): ?StoredModels
+    {
+        return $this->models;
     }
 
     protected function causedByLostConnection(\Throwable $e)

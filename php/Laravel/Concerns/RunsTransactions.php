@@ -8,6 +8,7 @@ use HaDsn\CommitUnknownException;
 use HaDsn\Connection\Patience;
 use HaDsn\Connection\SqlState;
 use HaDsn\Laravel\FailoverException;
+use HaDsn\Laravel\StoredModels;
 use HaDsn\NoLeaderException;
 use HaDsn\Phase;
 use HaDsn\TransactionException;
@@ -26,6 +27,9 @@ trait RunsTransactions
 
     /** Whether a statement has ended the transaction that Laravel takes for open: COMMIT, written out. */
     private bool $isEnded = false;
+
+    /** What the work of `transaction()` has stored so far. */
+    private ?StoredModels $models = null;
 
     /** How many transactions were committed, so that work is not repeated which has committed some of it. */
     private int $commits = 0;
@@ -48,7 +52,7 @@ trait RunsTransactions
             }
             throw $e;
         } finally {
-            $this->done = null;
+            $this->models = null;
         }
     }
 
@@ -117,10 +121,9 @@ trait RunsTransactions
     {
         $patience = new Patience($this->cluster);
         $attempt = 1;
-        $lost = [];
+        $this->models = $models = new StoredModels();
         while (true) {
             $this->beginTransaction();
-            $this->done = [];
             $pdo = $this->pdo;
             $commits = $this->commits;
             try {
@@ -129,7 +132,7 @@ trait RunsTransactions
                     throw TransactionException::ended();
                 }
                 if ($this->transactions === 1) {
-                    $this->checkThatItIsDone($lost);
+                    $models->check();
                     $this->check();
                 }
             } catch (\Throwable $e) {
@@ -145,7 +148,7 @@ trait RunsTransactions
                     if (!$patience->waitForFailover()) {
                         throw $e;
                     }
-                    $lost = $this->lostWith($lost);
+                    $models->lose();
                     continue;
                 }
                 $this->handleTransactionException($e, $attempt++, $attempts, null);

@@ -55,7 +55,7 @@ final class ModelsTest extends LaravelTestCase
             $this->db->table('entry')->where('number', 2)->delete();
         }), 'make and fetch models in the work');
 
-        self::assertSame([2, 0, []], [$this->runs, $this->db->transactionLevel(), self::entries()]);
+        self::assertSame([0, []], [$this->db->transactionLevel(), self::entries()]);
         self::assertSame(7, $this->db->transaction(static fn() => 7));
     }
 
@@ -68,7 +68,7 @@ final class ModelsTest extends LaravelTestCase
             $this->loseTheFirst();
         }));
 
-        self::assertSame([2, [1]], [$this->runs, self::entries()]);
+        self::assertSame([1], self::entries());
     }
 
     public function testSaveOrFailFails(): void
@@ -78,6 +78,66 @@ final class ModelsTest extends LaravelTestCase
         self::assertThrows(TransactionException::class, static fn() => (new Entry(['number' => 1]))->saveOrFail());
 
         self::assertSame([], self::entries());
+    }
+
+    public function testNoneOfSeveralFromOutsideIsLeftOut(): void
+    {
+        $entries = [new Entry(['number' => 1]), new Entry(['number' => 2]), new Entry(['number' => 3])];
+
+        self::assertThrows(TransactionException::class, fn() => $this->db->transaction(function () use ($entries): void {
+            foreach ($entries as $entry) {
+                $entry->save();
+                $this->loseTheFirst();
+            }
+        }));
+
+        self::assertSame([], self::entries());
+    }
+
+    public function testWhoCatchesItCommitsNothingAllTheSame(): void
+    {
+        $entry = new Entry(['number' => 1]);
+
+        self::assertThrows(TransactionException::class, fn() => $this->db->transaction(function () use ($entry): void {
+            Entry::query()->create(['number' => 2]);
+            try {
+                $entry->save();
+            } catch (TransactionException) {
+                // It is not the work's to decide.
+            }
+            $this->loseTheFirst();
+        }));
+
+        self::assertSame([], self::entries());
+    }
+
+    public function testOneThatTakesItselfForDeletedIsNoSuccess(): void
+    {
+        $entry = Entry::query()->create(['number' => 1]);
+
+        self::assertThrows(TransactionException::class, fn() => $this->db->transaction(function () use ($entry): void {
+            $entry->delete();
+            $this->loseTheFirst();
+            $this->db->selectOne('SELECT 1');
+        }));
+
+        self::assertSame([1], self::entries());
+    }
+
+    public function testTheRepeatMayDoSomethingElse(): void
+    {
+        $outside = new Entry(['number' => 3]);
+        $this->db->transaction(function () use ($outside): void {
+            if ($this->runs === 0) {
+                Entry::query()->create(['number' => 1]);
+                Entry::query()->whereKey(1)->first()?->delete();
+            } else {
+                $outside->save();
+            }
+            $this->loseTheFirst();
+        });
+
+        self::assertSame([3], self::entries());
     }
 
     private function loseTheFirst(): void

@@ -28,7 +28,6 @@ eval(<<<PHP
             public function __construct(\$pdo, \$database = '', \$tablePrefix = '', array \$config = []) {}
             public function transaction($argv[1]) {}
             public function commit() {}
-            public function logQuery(\$query, \$bindings, \$time = null) {}
             public function rollBack(\$toLevel = null) {}
             public function getPdo() {}
             public function getReadPdo() {}
