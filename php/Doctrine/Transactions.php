@@ -48,7 +48,7 @@ final class Transactions
      * @throws CommitUnknownException if the answer to COMMIT was lost: it was carried out, or not
      * @throws TransactionException   if a transaction is open already, which can't be repeated from here; or if the work ended this
      *                                one, or hid that a statement failed
-     * @throws DbalException          if there is no connection, or COMMIT was refused
+     * @throws DbalException          if there is no connection, or COMMIT was refused (DBAL 3 throws the driver's own exception for that)
      * @throws \Throwable             what the work throws
      */
     public static function run(Connection $connection, callable $work, ?string $cluster = null): mixed
