@@ -20,6 +20,9 @@ final class Link
     /** Whether something speaks against what it has said of its role. */
     public bool $isDoubted = false;
 
+    /** Whether a transaction was open when libpq last knew. */
+    private bool $wasInTransaction = false;
+
     private ?bool $isStandby = null;
     private float $saidAt = 0.0;
 
@@ -82,10 +85,15 @@ final class Link
         return false;
     }
 
-    /** Whether a transaction is open on it, as far as libpq knows. */
+    /** Whether a transaction is open on it, as far as libpq knows, or was when the connection broke. */
     public function isInTransaction(): bool
     {
-        return in_array(pg_transaction_status($this->handle), [PGSQL_TRANSACTION_INTRANS, PGSQL_TRANSACTION_INERROR, PGSQL_TRANSACTION_ACTIVE], true);
+        $status = pg_transaction_status($this->handle);
+        if ($status !== PGSQL_TRANSACTION_UNKNOWN) {
+            $this->wasInTransaction = $status !== PGSQL_TRANSACTION_IDLE;
+        }
+
+        return $this->wasInTransaction;
     }
 
     /** Whether a transaction is open in which a statement has failed: its COMMIT would be a ROLLBACK without an error. */
@@ -188,6 +196,8 @@ final class Link
                 break;
             }
         }
+        // A break that nobody is told of (ping(), close() of a statement) must not make the transaction forgotten.
+        $this->isInTransaction();
         if ($failed === null && $last !== null) {
             return $last;
         }

@@ -222,6 +222,29 @@ final class TransactionsTest extends DriverTestCase
         }
     }
 
+    /** @dataProvider glances */
+    public function testATransactionOfItsOwnIsNotForgottenWhenItsEndGoesUnnoticed(string $glance): void
+    {
+        $db = self::connection();
+        $prepared = $db->prepare(static fn($db) => $db->table('entry')->insert(['number' => 0]));
+        $db->query('BEGIN');
+        $prepared->execute(1);
+        self::terminate($db);
+        // Neither tells the application of the loss by an exception.
+        $glance === 'ping' ? self::assertFalse((static fn(): bool => $db->_ping())->bindTo(null, $db::class)()) : $prepared->close();
+
+        self::assertInstanceOf(TransactionLostException::class, self::thrown(static fn() => $db->query(self::INSERT . '(2)')));
+        self::assertSame([], self::entries($this->leader));
+        self::assertTrue($db->query(self::INSERT . '(3)'));
+    }
+
+    /** @return iterable<string, array{string}> */
+    public static function glances(): iterable
+    {
+        yield 'ping()' => ['ping'];
+        yield 'close() of a prepared query' => ['close'];
+    }
+
     public function testAReadOnlyTransactionOfItsOwnIsNotLeft(): void
     {
         $db = self::connection();
