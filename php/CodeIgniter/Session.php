@@ -131,7 +131,7 @@ final class Session
             $this->lose(Failure::idle(), false);
         }
         try {
-            $link->query('COMMIT');
+            $result = $link->query('COMMIT');
         } catch (Failure $failure) {
             $verdict = \HaDsn::verdict($failure, Phase::Commit, $this->cluster);
             // Only a server that is still there can say no.
@@ -141,6 +141,10 @@ final class Session
             $this->drop($failure);
             log_message('error', "hadsn: cluster $this->cluster: no answer to COMMIT: the transaction may have been committed");
             throw new CommitUnknownException(previous: $failure);
+        }
+        if (pg_result_status($result, PGSQL_STATUS_STRING) === 'ROLLBACK') {
+            // What hasEnded() asks may fail too (statement_timeout), and the transaction with it.
+            throw $reason;
         }
     }
 

@@ -8,6 +8,9 @@ use HaDsn\CodeIgniter\TransactionLostException;
 use HaDsn\CommitUnknownException;
 use HaDsn\Phase;
 use HaDsn\Tests\Failover\Proxy;
+use HaDsn\Tests\Support\Answer;
+use HaDsn\Tests\Support\Nodes;
+use HaDsn\Tests\Support\Process;
 use HaDsn\Verdict;
 
 /**
@@ -351,6 +354,43 @@ final class TransactionsTest extends DriverTestCase
 
         self::assertInstanceOf(CommitUnknownException::class, self::thrown(static fn() => $db->transComplete()));
         self::assertSame('08006', $db->error()['code']);
+    }
+
+    public function testACommitThatIsAnsweredWithARollbackIsNotReportedAsCommitted(): void
+    {
+        // A server that has something to say before COMMIT, and cancels the driver's look at it.
+        $server = new Process([PHP_BINARY, '-n', '-r', <<<'PHP'
+            $listener = stream_socket_server('tcp://127.0.0.1:0');
+            echo stream_socket_get_name($listener, false), "\n";
+            $message = static fn(string $type, string $content): string => $type . pack('N', 4 + strlen($content)) . $content;
+            while (($socket = stream_socket_accept($listener, 60)) !== false) {
+                $read = static fn(): string => ($length = fread($socket, 4)) === '' ? '' : fread($socket, unpack('N', $length)[1] - 4);
+                $read();
+                fwrite($socket, $message('R', pack('N', 0)) . $message('S', "in_hot_standby\0off\0") . $message('S', "default_transaction_read_only\0off\0") . $message('Z', 'I'));
+                for ($status = 'I'; fread($socket, 1) === 'Q';) {
+                    $sql = $read();
+                    $word = strtok($sql, " \0");
+                    $status = ['BEGIN' => 'T', 'COMMIT' => 'I'][$word] ?? $status;
+                    fwrite($socket, match (true) {
+                        str_contains($sql, 'pg_is_in_recovery') => $message('T', pack('n', 1) . "r\0" . pack('NnNnNn', 0, 0, 16, 1, -1, 0)) . $message('D', pack('nN', 1, 1) . 'f') . $message('C', "SELECT 1\0"),
+                        $sql === "SELECT 1\0" => $message('E', "SERROR\0C57014\0Mcanceling statement due to statement timeout\0\0"),
+                        default => $message('C', $word === 'COMMIT' ? "ROLLBACK\0" : "$word\0"),
+                    } . $message('Z', $sql === "SELECT 1\0" ? 'E' : $status) . ($word === 'INSERT' ? $message('S', "application_name\0new\0") : ''));
+                }
+            }
+            PHP]);
+        $port = (int) $server->waitFor('~:(\d+)\n~', 20.0)[1];
+        $this->patroni->answers(Answer::members(Nodes::leader('own', '127.0.0.1', ['port' => $port, 'timeline' => null])));
+        \HaDsn::configure(self::url($this->patroni, 'failover_timeout=5s&sslmode=disable&gssencmode=disable'));
+        \HaDsn::invalidate();
+        $db = self::connection();
+        $db->transStart();
+        $db->simpleQuery(self::INSERT . '(1)');
+
+        $error = self::thrown(static fn() => $db->transComplete());
+
+        self::assertInstanceOf(self::framework(), $error);
+        self::assertStringContainsString('nothing was committed', $error->getMessage());
     }
 
     public function testAModelsBatchIsWholeOrNotThere(): void
