@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace HaDsn\Console;
 
 use HaDsn\Secret;
+use HaDsn\Topology;
 
 /**
  * The cluster that a command is about: its source string, found where the extension finds it, and the credentials.
@@ -97,6 +98,16 @@ final class Cluster
     }
 
     /**
+     * The members, as the extension sees them.
+     *
+     * @throws \HaDsn\DiscoveryException if no source answers
+     */
+    public function topology(): Topology
+    {
+        return Interrupt::after(fn(): Topology => \HaDsn::topology($this->name));
+    }
+
+    /**
      * What is known of it without asking.
      *
      * @return array<string, mixed>
@@ -167,6 +178,6 @@ final class Cluster
         $name = preg_match('~^/(?:dev|proc/self)/(?:fd/(\d+)|stdin)$~D', $file, $found) === 1 ? 'php://fd/' . ($found[1] ?? 0) : $file;
         [$text, $reason] = Warnings::collect(static fn(): string|false => is_dir($name) ? false : file_get_contents($name, false, null, 0, 65536));
 
-        return $text === false ? throw Failure::unusable('file ' . Text::quoted($file) . ': can\'t be read: ' . ($reason === '' ? 'is a directory' : Warnings::reason($reason))) : $text;
+        return $text === false ? throw Failure::unreadable($file, $reason === '' ? 'is a directory' : Warnings::reason($reason)) : $text;
     }
 }

@@ -11,7 +11,8 @@ namespace HaDsn\Console;
  */
 final class Failure extends \RuntimeException
 {
-    private function __construct(string $message, public readonly int $exitCode)
+    /** @param string|null $advice what to do, where it is not what the message says */
+    private function __construct(string $message, public readonly int $exitCode, public readonly ?string $advice = null)
     {
         parent::__construct($message);
     }
@@ -26,6 +27,12 @@ final class Failure extends \RuntimeException
     public static function unusable(string $message): self
     {
         return new self($message, ExitCode::UNUSABLE);
+    }
+
+    /** A file that is needed to begin. */
+    public static function unreadable(string $file, string $reason): self
+    {
+        return new self('file ' . Text::quoted($file) . ": can't be read: $reason", ExitCode::UNUSABLE, 'name a file that this user can read');
     }
 
     /** The cluster does not allow it. */

@@ -34,6 +34,28 @@ final class Interrupt
         }
     }
 
+    /**
+     * Calls, with the signals kept back until it returns: PHP drops one that comes while an internal function is about to throw.
+     *
+     * @template T
+     *
+     * @param \Closure(): T $call
+     *
+     * @return T
+     */
+    public static function after(\Closure $call): mixed
+    {
+        if (!self::isCaught() || !function_exists('pcntl_sigprocmask')) {
+            return $call();
+        }
+        pcntl_sigprocmask(SIG_BLOCK, [SIGINT, SIGTERM, SIGHUP]);
+        try {
+            return $call();
+        } finally {
+            pcntl_sigprocmask(SIG_UNBLOCK, [SIGINT, SIGTERM, SIGHUP]);
+        }
+    }
+
     public static function hasCome(): bool
     {
         return self::$hasCome;

@@ -38,7 +38,7 @@ final class Members
     public static function look(Cluster $cluster, float $timeout): self
     {
         $cluster->configure(['failover_timeout' => '0s']);
-        $topology = \HaDsn::topology($cluster->name);
+        $topology = $cluster->topology();
         $why = $topology->leader === null ? $cluster->whyNobodyLeads() : null;
         $endpoints = [];
         foreach ($topology->members as $member) {

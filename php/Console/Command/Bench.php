@@ -117,7 +117,7 @@ final class Bench implements Command
     /** @return array<string, \Closure(): \PDO> */
     private function ways(Cluster $cluster): array
     {
-        $leader = \HaDsn::topology($cluster->name)->leader ?? throw Failure::unwell("cluster {$cluster->name}: there is no leader to connect to");
+        $leader = $cluster->topology()->leader ?? throw Failure::unwell("cluster {$cluster->name}: there is no leader to connect to");
         $server = $cluster->source->route(new Endpoint($leader->host, $leader->port));
         $addresses = Names::resolve([$server->host], 2.0)[$server->host];
         $dsn = $cluster->dsn($server, Endpoint::isAddress($server->host) || is_string($addresses) ? null : $addresses[0]);

@@ -133,7 +133,7 @@ final class Doctor implements Command
                 Level::Error,
                 'source',
                 Text::line($error->getMessage()),
-                'mend the source string; the README lists the options, and hadsn --help where it is looked for',
+                ($error instanceof Failure ? $error->advice : null) ?? 'mend the source string; the README lists the options, and hadsn --help where it is looked for',
             );
 
             return null;
@@ -168,7 +168,8 @@ final class Doctor implements Command
     }
 
     /**
-     * The members where the extension says nothing: of the first source that tells any.
+     * The members where the extension says nothing: of the first source that names a leader, as hadsn would have it, or else of the first
+     * that tells any.
      *
      * @param list<SourceUrl>      $urls
      * @param list<list<Endpoint>> $hosts
@@ -178,16 +179,18 @@ final class Doctor implements Command
      */
     private static function announced(array $urls, array $hosts, array $apis): array
     {
+        $first = [];
         foreach ($urls as $i => $url) {
             $said = $url->isPatroni()
                 ? (isset($apis[$i][0]) ? Announcement::ofApi($apis[$i][0]) : [])
                 : array_map(Announcement::ofHost(...), $hosts[$i]);
-            if ($said !== []) {
+            if (array_filter($said, static fn(Announcement $one): bool => $one->isLeader()) !== []) {
                 return $said;
             }
+            $first = $first === [] ? $said : $first;
         }
 
-        return [];
+        return $first;
     }
 
     /** @return array<string, string> */
@@ -204,7 +207,7 @@ final class Doctor implements Command
             // Shorter waits than an application's.
             $cluster->configure(self::limits($cluster->source));
 
-            return \HaDsn::topology($cluster->name);
+            return $cluster->topology();
         } catch (\HaDsn\Exception $error) {
             $report->add(
                 'cluster.discovery',

@@ -71,7 +71,7 @@ final class Forget implements Command
         $terminal->progress('looking for the leader ...');
         $leader = $error = null;
         try {
-            $leader = \HaDsn::topology($cluster->name)->leader;
+            $leader = $cluster->topology()->leader;
         } catch (\HaDsn\DiscoveryException $silence) {
             $error = $silence->getMessage();
         }

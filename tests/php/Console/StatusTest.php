@@ -256,6 +256,25 @@ final class StatusTest extends ConsoleTestCase
         }
     }
 
+    /** @dataProvider ends */
+    public function testASignalCountsWhileNobodyAnswers(string $command, int $exitCode): void
+    {
+        $silent = $this->patroni(Answer::silence());
+        $process = self::start([$command, '--json'], ['HADSN_URL' => self::url($silent, 'timeout=2s')]);
+        self::await(static fn(): bool => $silent->count() > 0, 'it asks');
+
+        $process->signal(SIGINT);
+
+        self::assertSame($exitCode, $process->wait(10.0)->exitCode);
+    }
+
+    /** @return iterable<string, array{string, int}> */
+    public static function ends(): iterable
+    {
+        yield 'watch' => ['watch', 0];
+        yield 'bench' => ['bench', 130];
+    }
+
     public function testWatchNeverWritesMoreThanTheTerminalHolds(): void
     {
         $members = [Nodes::leader()];
