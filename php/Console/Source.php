@@ -25,7 +25,11 @@ final class Source
     /** In place of the addresses of a host that must not be connected to. */
     public const FORBIDDEN = 'is outside allow_hosts';
 
-    private const SECRET = ['patroni_user', 'patroni_password'];
+    /** What may be shown; anything else is a secret, or a word that may be meant as one. */
+    private const SHOWN = [
+        'poll', 'ttl', 'max_stale', 'timeout', 'hedge', 'connect_timeout', 'failover_timeout', 'max_waiters', 'max_lag', 'reader', 'reader_fallback', 'reader_sync',
+        'port', 'map', 'allow_hosts', 'nameserver', 'patroni_cafile', 'patroni_cert', 'patroni_key', 'proof', ...self::LIBPQ,
+    ];
 
     /**
      * @param list<SourceUrl>       $urls
@@ -216,7 +220,7 @@ final class Source
     /** The source string without credentials. */
     public function display(): string
     {
-        return Text::safe($this->written(array_diff_key($this->options, array_flip(self::SECRET)), '', $this->urls));
+        return Text::safe($this->written(array_intersect_key($this->options, array_flip(self::SHOWN)), '', $this->urls));
     }
 
     /**

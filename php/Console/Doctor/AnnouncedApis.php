@@ -60,11 +60,15 @@ final class AnnouncedApis
             if (is_string($found)) {
                 $reasons += $found === Source::FORBIDDEN ? [] : [$i => $found];
             } else {
-                $exchanges[$i] = Http::get($endpoint, $found[0], '/patroni', null, Endpoints::tls($this->source, $isTls), $timeout);
+                $exchanges[$i] = array_map(fn(string $ip): Exchange => Http::get($endpoint, $ip, '/patroni', null, Endpoints::tls($this->source, $isTls), $timeout), $found);
             }
         }
-        Exchanges::run($exchanges);
-        $reasons += array_filter(array_map(static fn(Exchange $exchange): ?string => $exchange->error, $exchanges));
+        Exchanges::run(array_merge(...array_values($exchanges)));
+        foreach ($exchanges as $i => $ofOneName) {
+            $errors = array_map(static fn(Exchange $exchange): ?string => $exchange->error, $ofOneName);
+            // One address that answers is enough.
+            $reasons += in_array(null, $errors, true) ? [] : [$i => $errors[0]];
+        }
         foreach ($reasons as $i => $reason) {
             $report->add(
                 'member.api',

@@ -111,7 +111,7 @@ final class Logins
             str_contains($message, 'database "') => ['login.database', 'name the right database in the source string, or create it'],
             str_contains($message, 'certificate'), str_contains($message, 'SSL'), str_contains($message, 'root.crt') => ['tls.login', 'see to sslmode and sslrootcert in the source string, and to the certificate of PostgreSQL there'],
             str_contains($message, 'too many'), str_contains($message, 'remaining connection slots') => ['login.full', 'raise max_connections, or put a pooler in front (option port)'],
-            str_contains($message, 'no answer within') => ['login.silent', 'the server takes connections and does not answer: it is frozen, or overloaded'],
+            str_contains($message, 'no answer within'), str_contains($message, 'timeout expired') => ['login.silent', 'the server takes connections and does not answer: it is frozen, or overloaded'],
             default => ['login.failed', 'see the log of PostgreSQL there'],
         };
         $this->report->add($id, Level::Error, $node->subject(), "user $user: $message", $advice);

@@ -59,7 +59,9 @@ final class Members
     private function checkSilentMembers(array $said, array $apis): void
     {
         $known = array_column($said, 'name');
-        foreach (($apis[0] ?? null)?->members() ?? [] as $member) {
+        // With several sources the others may speak of another cluster.
+        $ofThisCluster = array_filter($apis, static fn(Api $api): bool => $known === [] || array_intersect(array_filter(array_column($api->members(), 'name'), is_string(...)), $known) !== []);
+        foreach ((array_values($ofThisCluster)[0] ?? null)?->members() ?? [] as $member) {
             $name = $member['name'] ?? null;
             if (is_string($name) && !in_array($name, $known, true)) {
                 $this->report->add(

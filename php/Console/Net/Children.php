@@ -32,6 +32,8 @@ final class Children
             throw Failure::unwell('the function proc_open() is disabled: allow it on the command line (disable_functions in php.ini)');
         }
         $until = hrtime(true) + (int) ($timeout * 1e9);
+        // Also when this process is killed, and can kill nobody any more: SIGALRM ends what waits for a server that is frozen.
+        $code = sprintf('if (function_exists("pcntl_alarm")) { pcntl_alarm(%d); } ', (int) ceil($timeout) + 1) . $code;
         $processes = $pipes = $texts = [];
         try {
             foreach ($inputs as $key => $input) {

@@ -44,6 +44,25 @@ final class DoctorAloneTest extends ConsoleTestCase
         self::assertFound(self::alone(self::url($this->cluster(Nodes::replica()))), 'cluster.leader', 'error', 'nobody leads, by Patroni\'s word');
     }
 
+    public function testTheFirstSourceWithALeaderCountsAsForTheExtension(): void
+    {
+        $standby = $this->cluster(Nodes::replica('a1'));
+        $patroni = $this->cluster(...$this->reachable());
+
+        $outcome = self::alone(self::url($standby) . " patroni://{$patroni->address()}");
+
+        self::assertFound($outcome, 'cluster.leader', 'ok', 'pg1, by Patroni\'s word');
+        self::assertSame([], self::find($outcome, 'member.address'), 'of the other cluster nobody is missing');
+    }
+
+    public function testAnOptionThatNobodyKnowsIsNotShownSinceItMayBeAPassword(): void
+    {
+        $outcome = self::alone(self::url($this->cluster(...$this->reachable()), 'patroni_pasword=hunter2&poll=1s'));
+
+        self::assertStringNotContainsString('hunter2', $outcome->stdout);
+        self::assertFound($outcome, 'configuration.source', 'ok', 'poll=1s');
+    }
+
     public function testDatabaseHostsThatAreListedAreKnockedAt(): void
     {
         [$server, $dead] = [$this->server(), self::deadAddress()];

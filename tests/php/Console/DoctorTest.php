@@ -4,10 +4,18 @@ declare(strict_types=1);
 
 namespace HaDsn\Tests\Console;
 
+use HaDsn\Console\Doctor\AnnouncedApis;
+use HaDsn\Console\Doctor\Announcement;
+use HaDsn\Console\Doctor\Api;
+use HaDsn\Console\Doctor\Level;
+use HaDsn\Console\Doctor\Report;
+use HaDsn\Console\Endpoint;
+use HaDsn\Console\Source;
 use HaDsn\Tests\Support\Answer;
 use HaDsn\Tests\Support\FakePatroni;
 use HaDsn\Tests\Support\Nodes;
 use HaDsn\Tests\Support\Outcome;
+use HaDsn\Tests\Support\Process;
 
 /**
  * `hadsn doctor`: each fault that it is there for is provoked, and found.
@@ -406,6 +414,25 @@ final class DoctorTest extends ConsoleTestCase
         }
     }
 
+    public function testAFileThatCanNotBeReadIsNoMistakeInTheSourceString(): void
+    {
+        $outcome = $this->doctor(self::url($this->cluster(...$this->reachable())), '--user=app', '--password-file=/no/such/file');
+
+        self::assertFound($outcome, 'configuration.source', 'error', 'file "/no/such/file": can\'t be read: no such file or directory');
+        self::assertSame('name a file that this user can read', self::find($outcome, 'configuration.source')[0]['advice']);
+    }
+
+    public function testMembersOfTheSourceThatDoesNotCountAreNotMissing(): void
+    {
+        $other = $this->cluster(Nodes::replica('a1'));
+        $patroni = $this->cluster(...$this->reachable());
+
+        $outcome = $this->doctor(self::url($other) . " patroni://{$patroni->address()}");
+
+        self::assertFound($outcome, 'cluster.leader', 'ok', 'pg1');
+        self::assertSame([], self::find($outcome, 'member.address'));
+    }
+
     public function testItEndsSoonHoweverManySourcesAreSilent(): void
     {
         $frozen = stream_socket_server('tcp://127.0.0.1:0');
@@ -470,6 +497,53 @@ final class DoctorTest extends ConsoleTestCase
         $outcome = $this->doctor(self::url($this->cluster($this->server()->asMember(Nodes::leader(more: ['api_url' => "http://$dead/patroni"])))));
 
         self::assertFound($outcome, 'member.api', 'warning', 'its REST API can\'t be reached: connection refused', "pg1 at $dead");
+    }
+
+    public function testAServerThatSaysNothingToALoginIsCalledSilent(): void
+    {
+        // Longer than a login may take, which libpq ends with "timeout expired" before doctor does.
+        $server = new Process([PHP_BINARY, '-n', '-r', <<<'PHP'
+            $listener = stream_socket_server('tcp://127.0.0.1:0');
+            echo stream_socket_get_name($listener, false), "\n";
+            for ($kept = []; ($socket = stream_socket_accept($listener, 60)) !== false; $kept[] = $socket) {
+                fread($socket, 8);
+                fwrite($socket, 'N');
+            }
+            PHP]);
+        $port = (int) $server->waitFor('~:(\d+)\n~', 20.0)[1];
+
+        $outcome = $this->doctor(self::url($this->cluster(Nodes::leader('pg1', '127.0.0.1', ['port' => $port]))), '--user=app');
+
+        self::assertFound($outcome, 'login.silent', 'error', 'timeout expired', 'pg1');
+    }
+
+    public function testAProcessThatWaitsForALoginDoesNotOutliveIt(): void
+    {
+        $code = 'require $argv[1]; HaDsn\Console\Net\Children::run(\'file_put_contents(json_decode(stream_get_contents(STDIN)), getmypid()); sleep(60);\', [$argv[2]], 1.0);';
+        $file = "{$this->directory->path}/child";
+        $doctor = new Process([PHP_BINARY, '-r', $code, '--', __DIR__ . '/../Connection/autoload.php', $file]);
+        self::await(static fn(): bool => is_file($file) && (int) file_get_contents($file) > 0, 'the child runs');
+
+        $doctor->signal(SIGKILL);
+
+        // One that has ended, and that nobody has waited for yet, has no command line.
+        $command = '/proc/' . file_get_contents($file) . '/cmdline';
+        self::await(static fn(): bool => !is_file($command) || file_get_contents($command) === '', 'the child has ended');
+        self::assertFileExists($file);
+    }
+
+    public function testAnAnnouncedApiIsReachedAtAnyAddressOfItsName(): void
+    {
+        require_once __DIR__ . '/../Connection/autoload.php';
+        $said = Announcement::ofApi(new Api(new Endpoint('127.0.0.1', 8008), ['members' => [
+            ['name' => 'pg1', 'host' => '127.0.0.1', 'api_url' => "http://{$this->cluster(Nodes::leader())->address('db1')}/patroni"],
+        ]], null));
+        $report = new Report();
+
+        // There is an address of the name at which nobody listens, as ::1 often is.
+        (new AnnouncedApis($said, [], [], Source::parse('patroni://127.0.0.1/app')))->check(['db1' => ['127.0.0.2', '127.0.0.1']], 5.0, $report);
+
+        self::assertSame(Level::Ok, $report->worst());
     }
 
     public function testWherePhpMayStartNoProcessTheRestIsChecked(): void
