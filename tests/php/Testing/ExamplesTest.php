@@ -54,7 +54,7 @@ final class ExamplesTest extends TestingTestCase
     /** @return iterable<string, array{string}> */
     public static function files(): iterable
     {
-        foreach (['src/Shop.php', 'tests/PurchaseTest.php', 'tests/pest/PurchaseTest.php', 'tests/laravel/OrderTest.php', 'tests/doctrine/AccountTest.php'] as $file) {
+        foreach (['src/Shop.php', 'src/Closed.php', 'tests/PurchaseTest.php', 'tests/pest/PurchaseTest.php', 'tests/laravel/OrderTest.php', 'tests/doctrine/AccountTest.php'] as $file) {
             yield $file => [$file];
         }
     }
