@@ -6,6 +6,7 @@ namespace HaDsn\Testing;
 
 use HaDsn;
 use HaDsn\CommitUnknownException;
+use HaDsn\Laravel\Clusters;
 use HaDsn\NoLeaderException;
 use HaDsn\NoReplicaException;
 use HaDsn\Phase;
@@ -213,6 +214,7 @@ trait InteractsWithFailover
         if ($cluster !== null) {
             $this->failoverCluster = null;
             $cluster->stop();
+            Clusters::restore($this->failoverName);
             self::configureFailoverAgain($this->failoverName);
         }
     }
@@ -224,6 +226,8 @@ trait InteractsWithFailover
             throw new \LogicException('a test has one fake cluster by this trait; start others with FakeCluster and HaDsn::configure()');
         }
         HaDsn::configure($cluster->sources($database, $options + ['failover_timeout' => '2s']), $name);
+        // Laravel would configure what its .env names, and the test write there.
+        Clusters::replace($name);
         $this->failoverName = $name;
         $this->failoverLeader = $cluster->leader();
 

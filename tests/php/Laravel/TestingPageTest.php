@@ -41,7 +41,8 @@ final class TestingPageTest extends UnitTestCase
         $place->run('composer require laravel/framework');
         // Without the commands that ask the cluster.
         (new Page('laravel.md'))->follow('In five minutes', $place, '/^Since Laravel 11|^Reads go to|^$|Start a server:|in another terminal/');
-        $place->set('.env', 'DB_HOST=' . Postgres::HOST . "\nDB_PORT=$server->port\nHADSN_URL=");
+        // The application's own cluster stays where laravel.md puts it, in .env: a test that asked that one would fail, and not empty its tables.
+        $place->set('.env', 'DB_HOST=' . Postgres::HOST . "\nDB_PORT=$server->port\nHADSN_URL=patroni://127.0.0.1:1/app");
         $place->write('tests/TestCase.php', <<<'PHP'
             <?php
 
@@ -61,7 +62,6 @@ final class TestingPageTest extends UnitTestCase
                 }
             }
             PHP);
-        $server->connect()->exec('CREATE TABLE orders (number bigint)');
 
         return $place;
     }

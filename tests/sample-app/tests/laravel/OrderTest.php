@@ -6,6 +6,7 @@ namespace Tests\Feature;
 
 use HaDsn\Testing\FakeCluster;
 use HaDsn\Testing\InteractsWithFailover;
+use Illuminate\Support\Facades\Artisan;
 use Illuminate\Support\Facades\DB;
 use Tests\TestCase;
 
@@ -21,6 +22,7 @@ class OrderTest extends TestCase
         $settings = config('database.connections.pgsql');
         $this->cluster = $this->fakeClusterInFrontOf($settings['host'], (int) $settings['port'], $settings['database']);
         DB::purge('pgsql');
+        Artisan::call('migrate', ['--force' => true]);
         DB::table('orders')->delete();
         // A request begins with nothing written.
         DB::connection()->forgetRecordModificationState();
