@@ -40,5 +40,7 @@ if test "$PHP_HADSN" != "no"; then
   PHP_SUBST([HADSN_ENVIRONMENT])
   PHP_SUBST([HADSN_SOURCES])
   PHP_ADD_MAKEFILE_FRAGMENT([$abs_srcdir/Makefile.frag])
+  dnl phpize makes these folders, and complains where there is none.
+  PHP_ADD_BUILD_DIR([modules])
   PHP_MODULES="$PHP_MODULES \$(phplibdir)/hadsn.so"
 fi
