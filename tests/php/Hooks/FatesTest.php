@@ -24,6 +24,8 @@ final class FatesTest extends UnitTestCase
         '/SET LOCAL/', '/./s',
     ];
 
+    private const MEMBERS = ['pg1', 'pg2', 'pg3'];
+
     private const FATES = ['cut', 'terminate', 'switchover', 'crash', 'demote'];
 
     private static Postgres $server;
@@ -93,7 +95,7 @@ final class FatesTest extends UnitTestCase
     /** Everything is well again, and then something is to happen. */
     private function draw(): string
     {
-        foreach (array_column(self::$cluster->members(), 'name') as $member) {
+        foreach (self::MEMBERS as $member) {
             self::$cluster->startMember($member);
         }
         if (self::$cluster->leader() === null) {
@@ -101,15 +103,16 @@ final class FatesTest extends UnitTestCase
         }
         $statement = self::STATEMENTS[mt_rand(0, \count(self::STATEMENTS) - 1)];
         $fate = self::FATES[mt_rand(0, \count(self::FATES) - 1)];
-        $nth = mt_rand(1, 3);
+        $nth = mt_rand(0, 2) === 0 ? mt_rand(2, 3) : 1;
         $isBefore = mt_rand(0, 1) === 0;
         $ambush = $isBefore ? self::$cluster->before($statement, $nth) : self::$cluster->after($statement, $nth);
         $ambush->$fate();
         $text = ($isBefore ? 'before' : 'after') . " the $nth. $statement: $fate";
         // Some meet with a second one.
-        if (mt_rand(0, 3) === 0) {
-            self::$cluster->after('COMMIT')->cut();
-            $text .= ', and after COMMIT: cut';
+        if ($statement !== 'COMMIT' && mt_rand(0, 3) === 0) {
+            $isBefore = mt_rand(0, 1) === 0;
+            $isBefore ? self::$cluster->before('COMMIT')->cut() : self::$cluster->after('COMMIT')->cut();
+            $text .= ', and ' . ($isBefore ? 'before' : 'after') . ' COMMIT: cut';
         }
 
         return $text;
