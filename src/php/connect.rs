@@ -63,7 +63,10 @@ pub(super) fn run(call: &mut ExecuteData, wanted: &Wanted, maker: &mut dyn Maker
         }
         let waited = clock::boottime().saturating_sub(since);
         let Some(left) = limit.checked_sub(waited).filter(|left| !left.is_zero()) else {
-            exceptions::throw_after(out_of_time(wanted, waited), tries.last.take());
+            // Handlers first: see wait::throw().
+            if !zend::run_interrupts(call) {
+                exceptions::throw_after(out_of_time(wanted, waited), tries.last.take());
+            }
             return false;
         };
         let pause = backoff::full_jitter(tries.count, random::chance()).min(left);

@@ -221,7 +221,7 @@ pub(super) extern "C" fn topology(call: &mut ExecuteData, result: &mut Zval) {
                 let seen = BailoutGuard::new(values::Seen { snapshot, epoch, name });
                 values::topology(result, &seen);
             }
-            Err(error) => exceptions::throw(error),
+            Err(error) => wait::throw(call, error),
         }
     });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ext_php_rs::zend::{BailoutGuard, ExecuteData};
 
-use super::zend;
+use super::{exceptions, zend};
 use crate::cluster::{Answer, Step};
 use crate::error::Error;
 use crate::sys::clock;
@@ -36,6 +36,15 @@ pub(super) fn until_ready(call: &mut ExecuteData, since: Duration, step: impl Fn
             }
             Step::Wait(span) => sleep_blocked(call, since, span, blocked)?,
         }
+    }
+}
+
+/// Throws `error` at the end of a call that may have taken long. First PHP's handlers run for the signals that have come meanwhile: once hadsn has
+/// thrown, PHP drops what is pending.
+pub(super) fn throw(call: &mut ExecuteData, error: Error) {
+    let error = BailoutGuard::new(error);
+    if !zend::run_interrupts(call) {
+        exceptions::throw(error.into_inner());
     }
 }
 

@@ -143,10 +143,14 @@ final class SignalsTest extends UnitTestCase
         self::assertStringStartsWith('pgsql:host=127.0.2.1;', $dsn);
     }
 
-    public function testASignalDuringALookIsNotLost(): void
+    /**
+     * @dataProvider looks
+     */
+    public function testASignalDuringALookThatFailsIsNotLost(string $call): void
     {
         $silent = $this->patroni(Answer::silence());
-        $code = 'pcntl_async_signals(true); pcntl_signal(SIGALRM, function () use (&$handled) { ++$handled; });' . self::WAIT;
+        $code = 'pcntl_async_signals(true); pcntl_signal(SIGALRM, function () use (&$handled) { ++$handled; });'
+            . strtr(self::WAIT, ['HaDsn::writer()' => $call]);
 
         $process = Php::start($code, env: ['HADSN_URL' => self::url($silent, 'timeout=1s&' . self::OPTIONS)]);
         self::await(static fn(): bool => $silent->count() === 1, 'Patroni is asked');
@@ -154,7 +158,15 @@ final class SignalsTest extends UnitTestCase
         $said = $process->wait(20.0)->json();
 
         self::assertSame(1, $said['handled']);
-        self::assertStringStartsWith('HaDsn\\', $said['result']);
+        self::assertStringContainsString('Exception: ', $said['result']);
+    }
+
+    /** @return iterable<string, array{string}> */
+    public static function looks(): iterable
+    {
+        yield from self::calls();
+        yield 'connect' => ["HaDsn::connect('app', 'app')"];
+        yield 'a DSN' => ["new PDO('hadsn:', 'app', 'app')"];
     }
 
     /**
