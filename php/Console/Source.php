@@ -25,7 +25,7 @@ final class Source
     /** In place of the addresses of a host that must not be connected to. */
     public const FORBIDDEN = 'is outside allow_hosts';
 
-    /** What may be shown; anything else is a secret, or a word that may be meant as one. */
+    /** @var list<string> what may be shown; anything else is a secret, or a word that may be meant as one */
     private const SHOWN = [
         'poll', 'ttl', 'max_stale', 'timeout', 'hedge', 'connect_timeout', 'failover_timeout', 'max_waiters', 'max_lag', 'reader', 'reader_fallback', 'reader_sync',
         'port', 'map', 'allow_hosts', 'nameserver', 'patroni_cafile', 'patroni_cert', 'patroni_key', 'proof', ...self::LIBPQ,
