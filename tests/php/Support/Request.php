@@ -21,6 +21,8 @@ final class Request
             CURLOPT_COOKIE => $cookie,
             CURLOPT_RETURNTRANSFER => true,
             CURLOPT_PROXY => '',
+            // The handle lives until the garbage is collected; its connection need not.
+            CURLOPT_FORBID_REUSE => true,
             CURLOPT_TIMEOUT_MS => (int) ($timeout * 1e3),
             CURLOPT_HEADERFUNCTION => function (\CurlHandle $handle, string $line): int {
                 if (preg_match('/^Set-Cookie: ([^;\r\n]+)/i', $line, $found) === 1) {
